@@ -1,0 +1,161 @@
+"""The words of the project as data: pair, condition, experiment, trial, measurement.
+
+Everything here is frozen and pure. Units are in the names: ``_s`` seconds, ``_bytes``,
+``_px`` pixels. docs/design.md defines the words.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Path_ = Literal["cli", "api"]
+"""``cli``: the executable in a subprocess; ``api``: ElastixRegistrationMethod in a worker."""
+Phase = Literal["start", "warmup", "measure"]
+Status = Literal["ok", "failed", "timeout", "unavailable"]
+ThreadsBy = Literal["option", "parameter", "method", "none"]
+"""How a path is asked for threads: the executable's ``-threads`` option; the parameter map's
+``NumberOfThreads`` entry, as posted; ``SetNumberOfThreads(n)``; or not at all."""
+
+SCHEMA = 1
+PLATFORMS = ("linux-64", "linux-aarch64", "osx-64", "osx-arm64", "win-64")
+THREADERS = ("Platform", "Pool", "TBB")
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """An archive of a GitHub release. ``sha256`` is empty where nobody has pinned it yet."""
+
+    name: str
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Executable:
+    """Where an elastix release can be had."""
+
+    version: str
+    tag: str
+    archives: Mapping[str, Archive] = field(default_factory=dict)
+    """Platform -> archive of the GitHub release."""
+    debian_suites: tuple[str, ...] = ()
+    """Debian suites whose package is this version, in the order to try; empty: none known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One itk-elastix version with one elastix version."""
+
+    name: str
+    itk_elastix: str
+    executable: Executable
+    python: str
+    """Python of the pair's pixi environment, as "3.11"."""
+    as_of: datetime.date
+    """The wheels are resolved as of this day."""
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+    """Platform -> why the pair cannot be had there."""
+
+    @property
+    def elastix(self) -> str:
+        """The elastix version of the pair."""
+        return self.executable.version
+
+    @property
+    def environment(self) -> str:
+        """Name of the pair's pixi environment (dots are not allowed there)."""
+        return "pair-" + self.name.replace(".", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one path is asked to do about threads."""
+
+    threads: int | None = 0
+    """Threads asked for; 0: the physical cores; None: not asked for."""
+    threads_by: ThreadsBy = "none"
+    threader: str | None = None
+    """Platform, Pool or TBB; None: the default of the path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Everything that decides a registration besides the pair and the path."""
+
+    name: str
+    parameter_files: tuple[str, ...]
+    """File names in params/elastix, or paths; more than one are run in a row."""
+    images: str
+    """Name of an image set of data/images.toml, or "custom" for files given by the user."""
+    cli: Settings
+    api: Settings
+    overrides: tuple[tuple[str, str], ...] = ()
+    """Parameters replaced in every parameter file: (name, value as elastix writes it)."""
+    machine_threads: int | None = None
+    """Threads that ITK is made to believe the machine has; None: what it finds."""
+    jobs: int = 1
+    strategy: str = ""
+    arms: tuple[Path_, Path_] = ("cli", "api")
+    """The two paths of a round; the ratio is the second over the first. The noise floor is
+    measured with twice the same path."""
+
+    def settings(self, path: Path_) -> Settings:
+        """What the given path is asked to do about threads."""
+        return self.cli if path == "cli" else self.api
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A named list of conditions that answers one question."""
+
+    name: str
+    question: str
+    conditions: tuple[Condition, ...]
+    rounds: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Files that a trial reads, as digests: ratios never mix them."""
+
+    fixed_sha256: str
+    moving_sha256: str
+    params_sha256: str
+    """Of the parameter files as they are given to elastix, overrides applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One run of one arm under one condition of one pair, in one round."""
+
+    pair: str
+    experiment: str
+    condition: str
+    arm: int
+    """0 or 1: which of the condition's arms."""
+    path: Path_
+    phase: Phase
+    round: int
+    """From 1; the warm-up round is 0."""
+    position: int
+    """0 or 1: first or second in its round."""
+
+    def key(self, condition: Condition, inputs: Inputs, lock: str) -> str:
+        """Digest that a rerun recognises: the trial, what it reads and what is installed.
+
+        The position is left out: it says when in its round the trial ran, not what ran.
+        """
+        identity = {k: v for k, v in dataclasses.asdict(self).items() if k != "position"}
+        content = [SCHEMA, identity, dataclasses.asdict(condition), dataclasses.asdict(inputs), lock]
+        return digest(content)
+
+
+def digest(content: Any) -> str:
+    """First 32 hex digits of the SHA-256 of the content as canonical JSON."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
