@@ -1,0 +1,175 @@
+"""The columns of ``trials.csv`` and ``comparison.csv``: their names, order, kinds and meanings.
+
+docs/columns.md is made from these tables; a test holds the two to each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["text", "whole", "number", "list"]
+"""``list``: in the raw line a list of numbers, in the CSV one text with blanks between them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a CSV file."""
+
+    name: str
+    kind: Kind
+    meaning: str
+
+
+TRIALS = (
+    Column("machine", "text", "Where it ran: a salted digest, no host name."),
+    Column("pair", "text", "`<itk-elastix>-<elastix>`."),
+    Column("experiment", "text", "Experiment of `params/experiments.toml`."),
+    Column("condition", "text", "Condition of that experiment."),
+    Column("phase", "text", "`start` (executable asked for nothing), `warmup`, or `measure`; only `measure` counts."),
+    Column("round", "whole", "From 1; the warm-up round is 0."),
+    Column("arm", "whole", "0 or 1: the ratio is arm 1 over arm 0."),
+    Column("path", "text", "`cli` or `api`."),
+    Column("position", "whole", "0 or 1: first or second in its round."),
+    Column("status", "text", "`ok`, `failed`, `timeout` or `unavailable`."),
+    Column("wall_s", "number", "Executable: from start to exit. API: the registration call, without loading."),
+    Column(
+        "robust_z", "number", "Distance of log(wall_s) from its arm's median, in MADs scaled to standard deviations."
+    ),
+    Column("outlier", "text", "`yes` where |robust_z| > 3.5. Flagged, never dropped."),
+    Column("load_s", "number", "API, first trial of a worker: interpreter start to images read and class loaded."),
+    Column("load_interpreter_s", "number", "Part of load_s: start of the interpreter."),
+    Column("load_import_itk_s", "number", "Part of load_s: `import itk`."),
+    Column("load_read_images_s", "number", "Part of load_s: reading both images."),
+    Column("load_registration_class_s", "number", "Part of load_s: first use of the registration class."),
+    Column("resolutions_s", "list", "Seconds of each resolution, from elastix.log."),
+    Column("estimation_s", "list", "Seconds of each automatic parameter estimation, from elastix.log."),
+    Column("user_s", "number", "User CPU seconds of the child."),
+    Column("system_s", "number", "System CPU seconds of the child."),
+    Column("peak_bytes", "whole", "Peak resident memory of the child."),
+    Column("voluntary_switches", "whole", "Context switches the child asked for."),
+    Column("involuntary_switches", "whole", "Context switches forced on the child."),
+    Column("threads", "whole", "Threads asked for (0 already resolved to the physical cores)."),
+    Column("machine_threads", "whole", "Threads that ITK was made to believe the machine has."),
+    Column("log_threads", "text", "What elastix.log says after `-threads`: a number or `unspecified`."),
+    Column("threader", "text", "ITK's multi-threader in effect."),
+    Column("default_threads", "whole", "ITK's default number of threads in effect."),
+    Column("maximum_threads", "whole", "ITK's maximum number of threads in effect."),
+    Column("work_units", "whole", "Work units that ITK splits an image filter into, in effect."),
+    Column("itk", "text", "ITK version in effect."),
+    Column("itk_elastix", "text", "itk-elastix version in effect."),
+    Column("elastix", "text", "elastix version as elastix.log says it."),
+    Column("python", "text", "Python of the trial."),
+    Column("cli_source", "text", "Where the executable came from."),
+    Column("transform", "text", "Transform of each parameter file, joined by ` + `."),
+    Column("jobs", "whole", "Registrations run side by side."),
+    Column("strategy", "text", "How several jobs were run."),
+    Column("final_metric", "number", "Final metric value, from elastix.log."),
+    Column("result_digest", "text", "Digest of the transform's numbers."),
+    Column("fixed_sha256", "text", "Digest of the fixed image."),
+    Column("moving_sha256", "text", "Digest of the moving image."),
+    Column("params_sha256", "text", "Digest of the parameter files as given to elastix."),
+    Column("exit_status", "whole", "Exit status of the child."),
+    Column("started_utc", "text", "When the trial started."),
+    Column("session", "text", "The start of `bench` that it belongs to."),
+    Column("key", "text", "Digest of trial, inputs and lock."),
+    Column("note", "text", "Why it failed, or a flag worth reading."),
+)
+
+COMPARISON = (
+    Column("machine", "text", "Where it ran: a salted digest, no host name."),
+    Column("os", "text", "Operating system."),
+    Column("arch", "text", "Processor architecture."),
+    Column("cpu", "text", "Processor model."),
+    Column("physical_cores", "whole", "Physical cores."),
+    Column("logical_cores", "whole", "Logical cores."),
+    Column("python", "text", "Python of the API path (of the executable's rows: of the launcher)."),
+    Column("pair", "text", "`<itk-elastix>-<elastix>`."),
+    Column("itk_elastix", "text", "itk-elastix version in effect."),
+    Column("itk", "text", "ITK version of the API path in effect."),
+    Column("elastix", "text", "elastix version of the executable, as elastix.log says it."),
+    Column("cli_source", "text", "Where the executable came from."),
+    Column("experiment", "text", "Experiment of `params/experiments.toml`; with its condition it names a question."),
+    Column("condition", "text", "Condition of that experiment."),
+    Column("transform", "text", "Transform of each parameter file, joined by ` + `."),
+    Column("fixed_sha256", "text", "Digest of the fixed image."),
+    Column("moving_sha256", "text", "Digest of the moving image."),
+    Column("params_sha256", "text", "Digest of the parameter files as given to elastix."),
+    Column("threads", "whole", "Threads asked for, of the executable where it ran, else of the API."),
+    Column("machine_threads", "whole", "Threads that ITK was made to believe the machine has."),
+    Column("jobs", "whole", "Registrations run side by side."),
+    Column("threader", "text", "ITK's multi-threader of the API path in effect."),
+    Column("work_units", "whole", "Work units of the API path in effect."),
+    Column("api_threads", "whole", "ITK's default number of threads of the API path in effect."),
+    Column("rounds", "whole", "Complete rounds: both arms `ok`. The ratio is made of these."),
+    Column("cli_median_s", "number", "Median of wall_s over the executable's `ok` trials."),
+    Column("cli_mad_s", "number", "Median absolute deviation of the same, not scaled."),
+    Column("cli_min_s", "number", "Minimum of the same."),
+    Column("api_median_s", "number", "Median of wall_s over the API's `ok` trials."),
+    Column("api_mad_s", "number", "Median absolute deviation of the same, not scaled."),
+    Column("api_min_s", "number", "Minimum of the same."),
+    Column("ratio", "number", "exp(median over rounds of log(arm 1 / arm 0)); API over CLI, above 1: API slower."),
+    Column("ratio_low", "number", "Lower end of the 95% interval, or of the range."),
+    Column("ratio_high", "number", "Upper end of the 95% interval, or of the range."),
+    Column("api_load_s", "number", "Median of load_s: what a fresh worker costs before its first registration."),
+    Column("cli_start_s", "number", "Median of wall_s of the executable asked for nothing."),
+    Column("cli_peak_bytes", "whole", "Largest peak resident memory of the executable."),
+    Column("api_peak_bytes", "whole", "Largest peak resident memory of the API's worker."),
+    Column(
+        "agreement_px", "number", "Largest distance between the two transforms over the fixed grid, over all rounds."
+    ),
+    Column("status", "text", "`ok`, `disagree`, `failed`, `timeout`, `partial` or `unavailable`."),
+    Column("note", "text", "What a reader of the row has to know, in words."),
+    Column("interval", "text", "What ratio_low and ratio_high are: `interval` (10 rounds or more) or `range`."),
+    Column("half_width", "number", "Half of log(ratio_high / ratio_low): relative precision of the ratio."),
+    Column("floor_low", "number", "Lower end of the noise floor of this machine and pair."),
+    Column("floor_high", "number", "Upper end of the noise floor of this machine and pair."),
+    Column("verdict", "text", "`slower`, `faster` (arm 1 than arm 0), `no difference seen`, or empty: unknown."),
+    Column("arms", "text", "The paths of arm 0 and arm 1, as `cli api`."),
+    Column("outlier_rounds", "list", "Rounds whose log ratio has |robust z| > 3.5. Flagged, never dropped."),
+    Column("drift_per_round", "number", "Theil-Sen slope of the log ratio over the rounds: relative change a round."),
+    Column("drift_p", "number", "Mann-Kendall p value of that drift."),
+    Column("cli_drift_per_round", "number", "The same slope of the executable's log seconds."),
+    Column("cli_drift_p", "number", "Its p value."),
+    Column("api_drift_per_round", "number", "The same slope of the API's log seconds."),
+    Column("api_drift_p", "number", "Its p value."),
+    Column("position_effect", "number", "Factor on the seconds of the path that goes second in its round."),
+    Column("agreement_mean_px", "number", "Largest over the rounds of the mean distance over the fixed grid."),
+    Column("cli_threads", "whole", "Threads of the executable in effect."),
+    Column("cli_results", "whole", "Different results of the executable's `ok` trials; 1: deterministic."),
+    Column("api_results", "whole", "Different results of the API's `ok` trials; 1: deterministic."),
+    Column("cli_resolutions_s", "number", "Median of the sum of the executable's resolutions, from elastix.log."),
+    Column("api_resolutions_s", "number", "Median of the sum of the API's resolutions, from elastix.log."),
+    Column("cli_estimation_s", "number", "Median of the sum of the executable's automatic parameter estimations."),
+    Column("api_estimation_s", "number", "Median of the sum of the API's automatic parameter estimations."),
+    Column("cli_cpu_s", "number", "Median of user plus system CPU seconds of the executable."),
+    Column("api_cpu_s", "number", "Median of user plus system CPU seconds of the API's worker."),
+    Column("cli_metric", "number", "Median final metric value of the executable."),
+    Column("api_metric", "number", "Median final metric value of the API."),
+    Column("failed", "whole", "Trials that failed, timeouts included, and were not made good by a rerun."),
+    Column("strategy", "text", "How several jobs were run."),
+    Column("sessions", "whole", "Starts of `bench` that the row is made of."),
+    Column("lock", "text", "Digest of what was installed."),
+)
+
+
+def markdown() -> str:
+    """docs/columns.md."""
+    head = (
+        "# Columns of the result files\n\n"
+        "Made from `src/repro/columns.py`. Seconds end in `_s`, bytes in `_bytes`, pixels in `_px`.\n"
+        "What is not known is empty, never 0. A text cell that a spreadsheet would take for a formula\n"
+        "starts with an apostrophe. [method.md](method.md) says how the figures are made.\n"
+    )
+    return head + "".join(
+        f"\n## {file}\n\n{about}\n\n| column | kind | meaning |\n|---|---|---|\n"
+        + "".join(f"| `{c.name}` | {c.kind} | {c.meaning.replace('|', chr(92) + '|')} |\n" for c in columns)
+        for file, about, columns in (
+            ("trials.csv", "One row a measurement: failures, timeouts and warm-ups too.", TRIALS),
+            (
+                "comparison.csv",
+                "One row a machine, pair, experiment and condition with its inputs and lock.",
+                COMPARISON,
+            ),
+        )
+    )
