@@ -5,8 +5,15 @@ Functions take the system as an argument where a test has to exercise another pl
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import os
 import platform
+import signal
+import subprocess
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 _SYSTEMS = {"linux": "linux", "darwin": "osx", "win32": "win"}
 _MACHINES = {"x86_64": "64", "amd64": "64", "aarch64": "arm64", "arm64": "arm64"}
@@ -30,3 +37,41 @@ def executable_name(name: str, system: str = sys.platform) -> str:
 def library_path_variable(system: str = sys.platform) -> str:
     """The variable in which the loader looks for an executable's own libraries."""
     return {"darwin": "DYLD_LIBRARY_PATH", "win32": "PATH"}.get(system, "LD_LIBRARY_PATH")
+
+
+def thin_python() -> str:
+    """The interpreter for a small helper process.
+
+    On Windows the python.exe of a virtual environment only starts the base one as its child, so
+    the base one is named.
+    """
+    base: str = getattr(sys, "_base_executable", "") or sys.executable
+    return base
+
+
+def pass_pipes(descriptors: Sequence[int], system: str = sys.platform) -> tuple[list[str], dict[str, Any]]:
+    """How a new process is given pipes: its arguments that name them, and options for Popen.
+
+    The process is detached from the terminal: Ctrl-C is its parent's business.
+    """
+    if system != "win32":
+        return [str(fd) for fd in descriptors], {"pass_fds": tuple(descriptors), "start_new_session": True}
+    windows_only = {name: vars(subprocess)[name] for name in ("CREATE_NEW_PROCESS_GROUP", "CREATE_NO_WINDOW")}
+    handles = [vars(importlib.import_module("msvcrt"))["get_osfhandle"](fd) for fd in descriptors]
+    for handle in handles:
+        vars(os)["set_handle_inheritable"](handle, True)
+    options = {
+        "creationflags": windows_only["CREATE_NEW_PROCESS_GROUP"] | windows_only["CREATE_NO_WINDOW"],
+        "startupinfo": vars(subprocess)["STARTUPINFO"](lpAttributeList={"handle_list": handles}),
+    }
+    return [str(handle) for handle in handles], options
+
+
+def kill_session(leader: int, system: str = sys.platform) -> None:
+    """Kill what is left of a session whose leader was started by us; nothing left is no error.
+
+    On Windows there is nothing to do: the session's job object ends with the launcher.
+    """
+    if system != "win32" and sys.platform != "win32":
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(leader, signal.SIGKILL)

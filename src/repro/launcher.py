@@ -1,0 +1,263 @@
+"""Launch commands one at a time and time them, from a process that stays small.
+
+Run as ``python -I -S launcher.py CONTROL ANSWER``: standard library only, nothing of the project
+but its neighbours ``resources_used`` and, on Windows, ``windows``. The process that runs a
+benchmark is fat (tables, plots, statistics); a child started from it would carry the parent's
+peak memory into its own ``ru_maxrss`` (Linux keeps the peak of the image that called ``exec``),
+and its threads would disturb the timing. So the fat process asks this thin one.
+
+CONTROL and ANSWER are two pipes (file descriptors; handles on Windows). On CONTROL come requests,
+one JSON object a line (``children.py`` writes them):
+
+    argv, env, cwd, stdin/stdout/stderr (a path, "inherit", or null for nothing), timeout_s,
+    memory_limit_bytes, output_limit_bytes, affinity (CPU numbers), once
+
+On ANSWER goes ``{"pid": ...}`` as soon as the child runs, then its outcome (``_outcome``), or
+``{"error": ...}`` instead where it could not be started. ``{"stop": true}`` on CONTROL ends the
+running child. The end of CONTROL, as when the parent was killed, ends the child and this process.
+
+A child leads its own session; whatever of its tree is left when it ends, is killed. On Linux this
+process is the tree's reaper, so that daemonised descendants are found too, and the child dies
+with this process even if that is killed by SIGKILL.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+Request = dict[str, Any]
+Answer = dict[str, Any]
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def main(control: int, answer: int) -> int:
+    """Serve requests until the control pipe ends; the status is that of the process."""
+    host = _host(control)
+    gc.disable()  # no collection while a child is timed
+    while (request := host.next_request()) is not None:
+        _send(answer, _answer(host, request, lambda pid: _send(answer, {"pid": pid})))
+        gc.collect()
+        if request.get("once"):
+            break
+    return 0
+
+
+def _answer(host: Any, request: Request, started: Callable[[int], None]) -> Answer:
+    try:
+        outcome: Answer = host.run(request, started)
+    except Exception as error:  # the parent has to hear of it, whatever it is
+        return {"error": f"{type(error).__name__}: {error}"}
+    return outcome
+
+
+def _host(control: int) -> Any:
+    host: Any
+    if sys.platform == "win32":
+        sys.path.append(os.path.dirname(__file__))  # noqa: PTH120 - pathlib would make this process bigger
+        used = importlib.import_module("resources_used").of_windows_process
+        host = importlib.import_module("windows").Host(control, used)
+    else:
+        host = PosixHost(control)
+    return host
+
+
+def _send(pipe: int, message: Answer) -> None:
+    data = json.dumps(message).encode() + b"\n"
+    try:
+        while data:
+            data = data[os.write(pipe, data) :]
+    except OSError:
+        pass  # the parent is gone; the end of the control pipe says so too
+
+
+if sys.platform != "win32":
+    import contextlib
+    import resource
+    import select
+    import signal
+    import subprocess
+    import time
+
+    class PosixHost:
+        """Starts, watches and ends children on Linux and macOS.
+
+        One thread: a signal wakes ``select`` through a pipe, so that the end of a child is seen at
+        once, without polling, and so that forking is safe.
+        """
+
+        def __init__(self, control: int) -> None:
+            """Take over the control pipe and the signals of this process."""
+            self.control = control
+            self.buffer = b""
+            self.closed = False
+            self.wake, write = os.pipe()
+            os.set_blocking(write, False)
+            signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+            for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, lambda *_: None)
+            self.prctl = _prctl()
+            if self.prctl:
+                self.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+        def next_request(self) -> Request | None:
+            """The next request; None where the parent is gone or this process is told to end."""
+            while True:
+                while b"\n" not in self.buffer:
+                    if self.closed:
+                        return None
+                    self._listen(None)
+                line, _, self.buffer = self.buffer.partition(b"\n")
+                request: Request = json.loads(line)
+                if "stop" not in request:  # a stop that came when the child had just ended
+                    return request
+
+        def run(self, request: Request, started: Callable[[int], None]) -> Answer:
+            """Start the child, wait for its end or end it, and say how it went."""
+            opened: list[Any] = []
+            try:
+                streams = [_stream(request.get(name), mode, opened) for name, mode in _STREAMS]
+                start = time.perf_counter()
+                process = subprocess.Popen(
+                    request["argv"],
+                    env=request["env"],
+                    cwd=request.get("cwd"),
+                    stdin=streams[0],
+                    stdout=streams[1],
+                    stderr=streams[2],
+                    start_new_session=True,
+                    preexec_fn=self._prepare(request),  # noqa: PLW1509 - this process has one thread
+                )
+            finally:
+                for file in opened:
+                    file.close()
+            started(process.pid)
+            timeout_s = request.get("timeout_s")
+            reason, status, used = self._wait(process.pid, None if timeout_s is None else start + timeout_s)
+            wall_s = time.perf_counter() - start
+            process.returncode = os.waitstatus_to_exitcode(status)
+            self._sweep(process.pid)
+            return _outcome(process.returncode, reason, wall_s, used)
+
+        def _wait(self, pid: int, deadline: float | None) -> tuple[str, int, resource.struct_rusage]:
+            reason = ""
+            while True:
+                ended, status, used = os.wait4(pid, os.WNOHANG)
+                if ended:
+                    return reason, status, used
+                left = None if deadline is None else max(0.0, deadline - time.perf_counter())
+                if not reason:
+                    if self.closed or b"\n" in self.buffer:
+                        reason = "stopped"
+                    elif left == 0:
+                        reason = "timed_out"
+                    if reason:
+                        _kill_group(pid)
+                self._listen(None if reason else left)
+
+        def _listen(self, timeout_s: float | None) -> None:
+            """Wait for a signal or for the parent, at most so long."""
+            pipes = [self.wake] if self.closed else [self.wake, self.control]
+            ready, _, _ = select.select(pipes, [], [], timeout_s)
+            if self.wake in ready and any(number != signal.SIGCHLD for number in os.read(self.wake, 4096)):
+                self.closed = True
+            if self.control in ready:
+                chunk = os.read(self.control, 65536)
+                self.buffer += chunk
+                self.closed = self.closed or not chunk
+
+        def _prepare(self, request: Request) -> Callable[[], None] | None:
+            """What the child does between fork and exec: limits, affinity, and dying with us."""
+            limits = [
+                (kind, int(request[name]))
+                for name, kind in (("memory_limit_bytes", _MEMORY_LIMIT), ("output_limit_bytes", resource.RLIMIT_FSIZE))
+                if request.get(name)
+            ]
+            affinity, prctl, parent = request.get("affinity"), self.prctl, os.getpid()
+            if not (limits or affinity or prctl):
+                return None
+
+            def prepare() -> None:
+                if prctl:
+                    prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+                    if os.getppid() != parent:  # it died before the line above
+                        os._exit(1)
+                for kind, limit in limits:
+                    resource.setrlimit(kind, (limit, limit))
+                if affinity and sys.platform == "linux":
+                    os.sched_setaffinity(0, affinity)
+
+            return prepare
+
+        def _sweep(self, pid: int) -> None:
+            """End what is left of the tree: the child's session and, on Linux, all descendants."""
+            _kill_group(pid)
+            while children := _children():
+                for child in children:
+                    os.kill(child, signal.SIGKILL)
+                for child in children:
+                    os.waitpid(child, 0)
+
+    # RLIMIT_DATA counts what a process can write to, since Linux 4.7; RLIMIT_AS would also count
+    # libraries and reserved address space. macOS enforces neither.
+    _MEMORY_LIMIT = resource.RLIMIT_DATA
+    _STREAMS = (("stdin", "rb"), ("stdout", "wb"), ("stderr", "ab"))
+
+    def _stream(wanted: str | None, mode: str, opened: list[Any]) -> Any:
+        if wanted == "inherit":
+            return None
+        if wanted is None:
+            return subprocess.DEVNULL
+        opened.append(open(wanted, mode))  # noqa: SIM115, PTH123 - closed by the caller
+        return opened[-1]
+
+    def _kill_group(pid: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # none left; macOS says EPERM of zombies
+            os.killpg(pid, signal.SIGKILL)
+
+    def _children() -> list[int]:
+        """Processes that this one has to reap; empty where the system does not tell."""
+        try:
+            with open(f"/proc/self/task/{os.getpid()}/children") as file:  # noqa: PTH123
+                return [int(word) for word in file.read().split()]
+        except OSError:
+            return []
+
+    def _prctl() -> Callable[..., int] | None:
+        if sys.platform != "linux":
+            return None
+        import ctypes
+
+        function: Callable[..., int] = ctypes.CDLL(None).prctl
+        return function
+
+    def _outcome(returncode: int, reason: str, wall_s: float, used: resource.struct_rusage) -> Answer:
+        return {
+            "exit_status": returncode if returncode >= 0 else None,
+            "signal": -returncode if returncode < 0 else None,
+            "timed_out": reason == "timed_out",
+            "stopped": reason == "stopped",
+            "wall_s": wall_s,
+            "user_s": used.ru_utime,
+            "system_s": used.ru_stime,
+            "peak_bytes": used.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+            "voluntary_switches": used.ru_nvcsw,
+            "involuntary_switches": used.ru_nivcsw,
+        }
+
+
+if __name__ == "__main__":
+    if sys.platform == "win32":
+        import msvcrt
+
+        pipes = [msvcrt.open_osfhandle(int(word), 0) for word in sys.argv[1:3]]
+    else:
+        pipes = [int(word) for word in sys.argv[1:3]]
+    sys.exit(main(*pipes))

@@ -1,0 +1,98 @@
+"""What a process has used: CPU seconds, peak memory, context switches.
+
+Standard library only and nothing of the project, so that a worker and the launcher can import
+this file alone. What a system does not tell is None, never 0.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+_FILETIME_PER_S = 10_000_000  # a FILETIME counts units of 100 ns
+
+
+def usage() -> dict[str, float | int | None]:
+    """CPU seconds and context switches of this process so far, all its threads included.
+
+    Keys: ``user_s``, ``system_s``, ``voluntary_switches``, ``involuntary_switches``.
+    """
+    if sys.platform == "win32":
+        used_so_far: dict[str, float | int | None] = of_windows_process(_current_process())["usage"]
+        return used_so_far
+    import resource
+
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "user_s": used.ru_utime,
+        "system_s": used.ru_stime,
+        "voluntary_switches": used.ru_nvcsw,
+        "involuntary_switches": used.ru_nivcsw,
+    }
+
+
+def peak_bytes(status: Path = Path("/proc/self/status")) -> int | None:
+    """Largest resident size of this process so far, in bytes.
+
+    Linux: VmHWM, which belongs to the program that runs now; ``ru_maxrss`` would start from the
+    peak of the process that launched it. macOS: ``ru_maxrss``, there in bytes.
+    """
+    if sys.platform == "win32":
+        peak: int | None = of_windows_process(_current_process())["peak_bytes"]
+        return peak
+    if sys.platform == "darwin":
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        found = re.search(r"^VmHWM:\s*(\d+) kB", status.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
+    except OSError:
+        return None
+    return int(found[1]) * 1024 if found else None
+
+
+class _MemoryCounters(ctypes.Structure):
+    """PROCESS_MEMORY_COUNTERS of psapi.h."""
+
+    _fields_ = (
+        ("cb", ctypes.c_uint32),
+        ("PageFaultCount", ctypes.c_uint32),
+        ("PeakWorkingSetSize", ctypes.c_size_t),
+        ("WorkingSetSize", ctypes.c_size_t),
+        ("QuotaPeakPagedPoolUsage", ctypes.c_size_t),
+        ("QuotaPagedPoolUsage", ctypes.c_size_t),
+        ("QuotaPeakNonPagedPoolUsage", ctypes.c_size_t),
+        ("QuotaNonPagedPoolUsage", ctypes.c_size_t),
+        ("PagefileUsage", ctypes.c_size_t),
+        ("PeakPagefileUsage", ctypes.c_size_t),
+    )
+
+
+def of_windows_process(handle: int, kernel32: Any = None) -> dict[str, Any]:
+    """The same of any Windows process, also an ended one whose handle is still open.
+
+    Keys: ``usage`` as of ``usage()``, and ``peak_bytes``, the peak of its working set. Windows
+    does not count context switches per process.
+    """
+    kernel32 = kernel32 or vars(ctypes)["WinDLL"]("kernel32")
+    process = ctypes.c_void_p(handle)
+    created, ended, system, user = (ctypes.c_uint64() for _ in range(4))
+    timed = kernel32.GetProcessTimes(process, *(ctypes.byref(value) for value in (created, ended, system, user)))
+    counters = _MemoryCounters(cb=ctypes.sizeof(_MemoryCounters))
+    counted = kernel32.K32GetProcessMemoryInfo(process, ctypes.byref(counters), counters.cb)
+    return {
+        "usage": {
+            "user_s": user.value / _FILETIME_PER_S if timed else None,
+            "system_s": system.value / _FILETIME_PER_S if timed else None,
+            "voluntary_switches": None,
+            "involuntary_switches": None,
+        },
+        "peak_bytes": counters.PeakWorkingSetSize if counted else None,
+    }
+
+
+def _current_process() -> int:
+    return -1  # what GetCurrentProcess returns: a handle that always means the caller
