@@ -14,27 +14,19 @@ import os
 import queue
 import signal
 import subprocess
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
-from repro import platforms
-from repro.environment import child_environment
 from repro.errors import TrialError
+from repro.linepipe import EndedError, GarbageError, Lines
+from repro.thin import KILL_S, RefusedError, Thin
 
-LAUNCHER = Path(__file__).with_name("launcher.py")
-LINE_LIMIT_BYTES = 1 << 20
-"""A longer line on a pipe is garbage."""
 OUTPUT_LIMIT_BYTES = 4 << 30
 """Default size that any one file a child writes may reach, where the platform can bound it: a
 child that floods its log must not fill the disk."""
-_START_S = 30.0
-"""The launcher has a process running within this; far more than even a loaded machine needs."""
-_KILL_S = 10.0
-"""A killed tree is gone within this, or the launcher itself is killed."""
 _TAIL_BYTES = 4000
 _TAIL_LINES = 15
 
@@ -103,8 +95,9 @@ class Launcher:
     """
 
     def __init__(self) -> None:
-        self._thin: _Thin | None = None
+        self._thin: Thin | None = None
         self._running = False
+        self._stop_wanted = False
 
     def __enter__(self) -> Self:
         return self
@@ -118,14 +111,17 @@ class Launcher:
         Raises TrialError where it cannot be started or the launcher dies; whatever the exception,
         also KeyboardInterrupt, the command's processes are gone when it arrives.
         """
+        self._stop_wanted = False
         if self._thin is None or not self._thin.alive:
             self.close()
-            self._thin = _Thin()
-        self._running = True
+            self._thin = Thin()
         try:
             self._thin.start(command.request())
-            return self._thin.outcome(None if command.timeout_s is None else command.timeout_s + _KILL_S)
-        except _RefusedError as error:
+            self._running = True
+            if self._stop_wanted:
+                self.stop()
+            return Outcome(**self._thin.outcome(None if command.timeout_s is None else command.timeout_s + KILL_S))
+        except RefusedError as error:
             raise TrialError(f"{command.argv[0]} could not be started: {error}") from error
         except BaseException:
             self.close()
@@ -135,6 +131,7 @@ class Launcher:
 
     def stop(self) -> None:
         """End the running command, if any; ``run`` then returns. For other threads and signal handlers."""
+        self._stop_wanted = True
         if self._running and self._thin is not None:
             self._thin.send({"stop": True})
 
@@ -166,16 +163,17 @@ class LineChild:
         command = Command(argv=argv, env=env, cwd=cwd, memory_limit_bytes=memory_limit_bytes, affinity=affinity)
         streams = dict.fromkeys(("stdin", "stdout", "stderr"), "inherit")
         with stderr_file.open("ab") as log:
-            self._thin = _Thin(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+            self._thin = Thin(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
         assert self._thin.process.stdin is not None
         assert self._thin.process.stdout is not None
         self._requests = self._thin.process.stdin
-        self._answers = _Lines(self._thin.process.stdout)
+        self._answers = Lines(self._thin.process.stdout)
         try:
-            self.pid = self._thin.start({**command.request(), **streams, "once": True})
+            self.pid, self.started = self._thin.start({**command.request(), **streams, "once": True})
+            """Its process number, and ``time.perf_counter()`` just before it was started."""
         except BaseException as error:
             self.kill()
-            if isinstance(error, _RefusedError):
+            if isinstance(error, RefusedError):
                 raise TrialError(f"{argv[0]} could not be started: {error}") from error
             raise
 
@@ -196,7 +194,7 @@ class LineChild:
             self._requests.write(json.dumps(request).encode() + b"\n")
             self._requests.flush()
         except (OSError, ValueError):
-            raise self._failure("it is gone") from None
+            raise self._failure("it is gone", gone=True) from None
         return self.read(timeout_s)
 
     def read(self, timeout_s: float | None) -> dict[str, Any]:
@@ -205,9 +203,9 @@ class LineChild:
             return self._answers.get(timeout_s)
         except queue.Empty:
             raise self._failure(f"it did not answer within {timeout_s:.0f} s", timed_out=True) from None
-        except _EndedError:
-            raise self._failure("it is gone") from None
-        except _GarbageError as error:
+        except EndedError:
+            raise self._failure("it is gone", gone=True) from None
+        except GarbageError as error:
             raise self._failure(f"it wrote garbage on its pipe: {error}") from None
         except BaseException:  # Ctrl-C: the answer would be taken for that of the next request
             self.kill()
@@ -228,19 +226,16 @@ class LineChild:
         self._thin.close()
         self._answers.close()
 
-    def _failure(self, what: str, *, timed_out: bool = False) -> TrialError:
+    def _failure(self, what: str, *, gone: bool = False, timed_out: bool = False) -> TrialError:
         """Kill the child and say what it did, how it ended, and what it last said."""
-        ended = None
-        if not timed_out:
-            # The reason of its death arrives in a moment; a child that lives gets no time.
-            with contextlib.suppress(TrialError):
-                ended = self._thin.outcome(1.0)
+        how = ""
+        if gone:
+            with contextlib.suppress(TrialError):  # the launcher is gone with it
+                how = f", {Outcome(**self._thin.outcome(KILL_S)).how}"
         self.kill()
-        how = f", {ended.how}" if ended else ""
         tail = tail_of(self._stderr_file)
-        return TrialError(
-            f"process {self.pid}: {what}{how}" + (f"; its last lines:\n{tail}" if tail else ""), timed_out=timed_out
-        )
+        words = f"process {self.pid}: {what}{how}" + (f"; its last lines:\n{tail}" if tail else "")
+        return TrialError(words, timed_out=timed_out)
 
 
 def tail_of(file: Path) -> str:
@@ -252,143 +247,6 @@ def tail_of(file: Path) -> str:
     except OSError:
         return ""
     return "\n".join([line for line in text.splitlines() if line.strip()][-_TAIL_LINES:])
-
-
-class _RefusedError(TrialError):
-    """The launcher is well but could not start the command."""
-
-
-class _EndedError(Exception):
-    """The other end of a pipe was closed."""
-
-
-class _GarbageError(Exception):
-    """A line that is no JSON object."""
-
-
-class _Thin:
-    """A process of ``launcher.py`` with its two pipes."""
-
-    def __init__(self, stdin: Any = subprocess.DEVNULL, stdout: Any = subprocess.DEVNULL, stderr: Any = None) -> None:
-        control_read, control_write = os.pipe()
-        answer_read, answer_write = os.pipe()
-        self._control = control_write
-        self._lock = threading.Lock()
-        self._child: int | None = None
-        self._closed = False
-        try:
-            names, options = platforms.pass_pipes((control_read, answer_write))
-            self.process = subprocess.Popen(
-                [platforms.thin_python(), "-I", "-S", str(LAUNCHER), *names],
-                env=child_environment({}),
-                stdin=stdin,
-                stdout=stdout,
-                stderr=subprocess.DEVNULL if stderr is None else stderr,
-                **options,
-            )
-        except BaseException:
-            os.close(control_write)
-            os.close(answer_read)
-            raise
-        finally:
-            os.close(control_read)
-            os.close(answer_write)
-        self._answers = _Lines(os.fdopen(answer_read, "rb"))
-
-    @property
-    def alive(self) -> bool:
-        return not self._closed and self.process.poll() is None
-
-    def start(self, request: Mapping[str, Any]) -> int:
-        """Send the request; the number of the process that it started."""
-        self._child = None
-        self.send(request)
-        self._child = int(self._receive(_START_S)["pid"])
-        return self._child
-
-    def outcome(self, timeout_s: float | None) -> Outcome:
-        answer = Outcome(**self._receive(timeout_s))
-        self._child = None
-        return answer
-
-    def send(self, message: Mapping[str, Any]) -> None:
-        data = json.dumps(message).encode() + b"\n"
-        with self._lock:
-            try:
-                while data and not self._closed:
-                    data = data[os.write(self._control, data) :]
-            except OSError:
-                pass  # it is gone, and what is read next says so
-
-    def close(self) -> None:
-        """End the process with its child: it does so itself when its control pipe ends."""
-        if self._closed:
-            return
-        with self._lock:
-            self._closed = True
-            os.close(self._control)
-        try:
-            self.process.wait(_KILL_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        if self._child is not None:
-            platforms.kill_session(self._child)
-        self._answers.close()
-
-    def _receive(self, timeout_s: float | None) -> dict[str, Any]:
-        try:
-            answer = self._answers.get(timeout_s)
-        except queue.Empty:
-            raise TrialError(f"the launcher did not answer within {timeout_s} s") from None
-        except _EndedError:
-            raise TrialError("the launcher was ended from outside; the trial is lost") from None
-        except _GarbageError as error:
-            raise TrialError(f"something else than the launcher wrote on its pipe: {error}") from None
-        if "error" in answer:
-            raise _RefusedError(answer["error"])
-        return answer
-
-
-class _Lines:
-    """JSON objects from a pipe, read on a thread: Windows can wait for a pipe in no other way."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        # Bounded, so that a flood stops at the writer and not in our memory.
-        self._queue: queue.Queue[bytes] = queue.Queue(maxsize=8)
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def empty(self) -> bool:
-        return self._queue.empty()
-
-    def get(self, timeout_s: float | None) -> dict[str, Any]:
-        """The next object. Raises queue.Empty, _EndedError or _GarbageError."""
-        line = self._queue.get(timeout=timeout_s)
-        if not line:
-            raise _EndedError
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            value = None
-        if not isinstance(value, dict):
-            raise _GarbageError(repr(line[:200])[2:-1])
-        return value
-
-    def close(self) -> None:
-        """Give the pipe back; its other end must be closed."""
-        while self._thread.is_alive():
-            with contextlib.suppress(queue.Empty):
-                self._queue.get_nowait()
-            self._thread.join(0.01)
-        self._stream.close()
-
-    def _read(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            while line := self._stream.readline(LINE_LIMIT_BYTES + 1):
-                self._queue.put(line)
-        self._queue.put(b"")
 
 
 def _signal_name(number: int | None) -> str:

@@ -12,7 +12,7 @@ one JSON object a line (``children.py`` writes them):
     argv, env, cwd, stdin/stdout/stderr (a path, "inherit", or null for nothing), timeout_s,
     memory_limit_bytes, output_limit_bytes, affinity (CPU numbers), once
 
-On ANSWER goes ``{"pid": ...}`` as soon as the child runs, then its outcome (``_outcome``), or
+On ANSWER goes ``{"pid": ..., "start": perf_counter}`` as soon as the child runs, then its outcome (``_outcome``), or
 ``{"error": ...}`` instead where it could not be started. ``{"stop": true}`` on CONTROL ends the
 running child. The end of CONTROL, as when the parent was killed, ends the child and this process.
 
@@ -43,14 +43,14 @@ def main(control: int, answer: int) -> int:
     host = _host(control)
     gc.disable()  # no collection while a child is timed
     while (request := host.next_request()) is not None:
-        _send(answer, _answer(host, request, lambda pid: _send(answer, {"pid": pid})))
+        _send(answer, _answer(host, request, lambda pid, start: _send(answer, {"pid": pid, "start": start})))
         gc.collect()
         if request.get("once"):
             break
     return 0
 
 
-def _answer(host: Any, request: Request, started: Callable[[int], None]) -> Answer:
+def _answer(host: Any, request: Request, started: Callable[[int, float], None]) -> Answer:
     try:
         outcome: Answer = host.run(request, started)
     except Exception as error:  # the parent has to hear of it, whatever it is
@@ -119,7 +119,7 @@ if sys.platform != "win32":
                 if "stop" not in request:  # a stop that came when the child had just ended
                     return request
 
-        def run(self, request: Request, started: Callable[[int], None]) -> Answer:
+        def run(self, request: Request, started: Callable[[int, float], None]) -> Answer:
             """Start the child, wait for its end or end it, and say how it went."""
             opened: list[Any] = []
             try:
@@ -138,7 +138,7 @@ if sys.platform != "win32":
             finally:
                 for file in opened:
                     file.close()
-            started(process.pid)
+            started(process.pid, start)
             timeout_s = request.get("timeout_s")
             reason, status, used = self._wait(process.pid, None if timeout_s is None else start + timeout_s)
             wall_s = time.perf_counter() - start

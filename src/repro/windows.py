@@ -111,7 +111,7 @@ class Host:
         """The next request; None where the parent is gone."""
         return self._requests.get()
 
-    def run(self, request: dict[str, Any], started: Callable[[int], None]) -> dict[str, Any]:
+    def run(self, request: dict[str, Any], started: Callable[[int, float], None]) -> dict[str, Any]:
         """Start the child, wait for its end or end it, and say how it went."""
         with contextlib.ExitStack() as cleanup:
             streams = [_stream(request.get(name), number, cleanup) for number, name in enumerate(_STREAMS)]
@@ -133,7 +133,7 @@ class Host:
             with self._lock:
                 self._job, self._stopped = job, False
             self._ntdll.NtResumeProcess(ctypes.c_void_p(handle))
-            started(process.pid)
+            started(process.pid, start)
             timed_out = False
             try:
                 process.wait(request.get("timeout_s"))
