@@ -69,7 +69,7 @@ class ParameterFile:
             return None
         value = self.first("FixedImageDimension")
         if value not in ("2", "3", "4"):
-            raise ConfigError(f"{self.source}: FixedImageDimension is {value!r}; it must be 2, 3 or 4")
+            raise ConfigError(f"{self.source}: FixedImageDimension is {excerpt(value)}; it must be 2, 3 or 4")
         return int(value)
 
 
@@ -121,7 +121,7 @@ def override(file: ParameterFile, pairs: Iterable[tuple[str, str]]) -> Parameter
         entry = _entry(line, f"override {name!r} of {file.source}")
         if entry is None or entry[0] != name:
             raise ConfigError(
-                f"override {name!r} of {file.source}: {_excerpt(line)} is not one parameter with its values"
+                f"override {name!r} of {file.source}: {excerpt(line)} is not one parameter with its values"
             )
         values[name] = entry[1]
     return ParameterFile(MappingProxyType(values), file.source)
@@ -135,6 +135,11 @@ def digest(files: Iterable[ParameterFile]) -> str:
     return hashlib.sha256(b"\0".join(file.text().encode() for file in files)).hexdigest()
 
 
+def excerpt(text: str) -> str:
+    """The text, quoted and cut for a message."""
+    return ascii(text if len(text) <= 80 else text[:77] + "...")
+
+
 def _entry(line: str, where: str) -> tuple[str, tuple[str, ...]] | None:
     """Name and values of the line; None where it holds only space or a comment."""
     body = line.removesuffix("\r").replace("\t", " ").partition("//")[0].strip(" ")
@@ -142,7 +147,7 @@ def _entry(line: str, where: str) -> tuple[str, tuple[str, ...]] | None:
         return None
 
     def fail(problem: str) -> ConfigError:
-        return ConfigError(f"{where}: {problem}: {_excerpt(line)}")
+        return ConfigError(f"{where}: {problem}: {excerpt(line)}")
 
     if not (body.startswith("(") and body.endswith(")")):
         raise fail("is not of the form (Name value ...)")
@@ -156,7 +161,7 @@ def _entry(line: str, where: str) -> tuple[str, tuple[str, ...]] | None:
     match = _NAME.match(body)
     name = match.group() if match else ""
     if bad := _NOT_IN_NAMES.search(name):
-        raise fail(f"the name {_excerpt(name)} holds {bad.group()!r}, which elastix refuses")
+        raise fail(f"the name {excerpt(name)} holds {bad.group()!r}, which elastix refuses")
     if " " not in body.rstrip(" "):
         raise fail("has a name without a value")
     found = []
@@ -178,7 +183,3 @@ def _encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _excerpt(text: str) -> str:
-    return ascii(text if len(text) <= 80 else text[:77] + "...")
