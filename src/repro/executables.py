@@ -1,0 +1,194 @@
+"""The elastix executable of a pair: a path that the user gives, the GitHub release, or Debian.
+
+Whichever it is, nothing of it runs before its checksum was verified (or kept, on first use),
+and it must then say the pair's version itself.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from repro import archives, debian, downloads, layout, platforms
+from repro.errors import FetchError, UnavailableError
+from repro.model import Executable
+
+RELEASES = "https://github.com/SuperElastix/elastix/releases/download"
+LICENCE = "Apache-2.0"
+_VERSION_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class Provided:
+    """An executable that was put into a folder, or stays where the user has it."""
+
+    source: str
+    """ "release", "debian <suite>" or "given"."""
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    """File, below the folder -> sha256."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What provenance.json says of it besides."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a source."""
+
+    executable: Executable
+    platform: str
+    folder: Path
+    """Where it is to be put; does not exist yet."""
+    cache: Path = layout.CACHE
+    offline: bool = False
+    require_pinned: bool = False
+    say: Callable[[str], None] = lambda _: None
+
+
+def provide(request: Request, source: str = "auto") -> Provided:
+    """The executable from this source: "auto", "release", "debian", or the path of one.
+
+    "auto" is the release, then Debian. Raises UnavailableError with the reason of each source
+    tried where none has it, FetchError where what was found must not be used.
+    """
+    sources = {"release": from_release, "debian": from_debian}
+    if source != "auto" and source not in sources:
+        provided = from_path(Path(source))
+        check_version(provided, request.executable.version)
+        return provided
+    reasons = []
+    for name in sources if source == "auto" else [source]:
+        try:
+            provided = sources[name](request)
+        except downloads.UnreachableError as error:
+            reasons.append(f"{name}: {error}")
+            request.say(f"elastix {request.executable.version}: {name}: {error}")
+        else:
+            check_version(provided, request.executable.version)
+            return provided
+    raise UnavailableError(f"no executable of elastix {request.executable.version}: {'; '.join(reasons)}; "
+                           "one of your own can be given with --source PATH")  # fmt: skip
+
+
+def from_release(request: Request) -> Provided:
+    """Out of the archive of the GitHub release for this platform."""
+    executable = request.executable
+    archive = executable.archives.get(request.platform)
+    if archive is None:
+        raise downloads.UnreachableError(f"no archive for {request.platform}")
+    file = downloads.download(
+        f"{RELEASES}/{executable.tag}/{archive.name}",
+        archive.name,
+        sha256=archive.sha256,
+        folder=request.cache / "releases",
+        offline=request.offline,
+        require_pinned=request.require_pinned,
+        say=request.say,
+    )
+    unpacked = archives.unpack(file, request.folder)
+    program = _find(request.folder)
+    if program is None:
+        raise FetchError(
+            f"{archive.name}: holds no {_program()}; give the path of an elastix of your own with --source"
+        )
+    program.chmod(0o755)
+    facts = {
+        "archive": archive.name,
+        "sha256": downloads.sha256_of(file),
+        "pinned": bool(archive.sha256),
+        "url": f"{RELEASES}/{executable.tag}/{archive.name}",
+    }
+    files = {one.relative_to(request.folder).as_posix(): downloads.sha256_of(one) for one in unpacked}
+    return Provided("release", (str(program),), _libraries(program), files, facts)
+
+
+def from_debian(request: Request) -> Provided:
+    """Out of Debian's packages, started through the loader that came with them."""
+    if not request.platform.startswith("linux-"):
+        raise downloads.UnreachableError(f"not on {request.platform}")
+    if not request.executable.debian_suites:
+        raise downloads.UnreachableError("no suite is known to have this version")
+    unpacked = debian.unpack(
+        request.executable.version,
+        request.executable.debian_suites,
+        request.folder,
+        cache=request.cache / "debian",
+        offline=request.offline,
+        say=request.say,
+    )
+    lib = request.folder / "lib"
+    command = (str(lib / unpacked.loader), "--library-path", str(lib), str(request.folder / debian.PACKAGE))
+    files = {
+        one.relative_to(request.folder).as_posix(): downloads.sha256_of(one)
+        for one in sorted(request.folder.rglob("*"))
+        if one.is_file()
+    }
+    facts = {"package_version": unpacked.package_version, "pinned": True, "verified_by": "apt", "debs": unpacked.debs}
+    return Provided(f"debian {unpacked.suite}", command, {}, files, facts)
+
+
+def from_path(path: Path) -> Provided:
+    """The executable at this path, or in this folder, used where it is."""
+    path = path.expanduser().absolute()
+    program = _find(path) if path.is_dir() else path
+    if program is None or not program.is_file():
+        problem = f"there is no {_program()} in it" if path.is_dir() else "there is no such file"
+        raise FetchError(
+            f"--source {path}: {problem}; it must be auto, release, debian, or the path of an elastix "
+            "executable or of the folder that has one"
+        )
+    if not os.access(program, os.X_OK):
+        raise FetchError(f"--source {path}: may not be executed; make it executable (chmod +x)")
+    files = {program.name: downloads.sha256_of(program)}
+    return Provided("given", (str(program),), _libraries(program), files, {"pinned": True})
+
+
+def check_version(provided: Provided, expected: str) -> None:
+    """Ask the executable for its version. Raises FetchError unless it is the expected one."""
+    program = provided.command[-1]
+    try:
+        done = subprocess.run(
+            [*provided.command, "--version"],
+            check=False,
+            env={**os.environ, **provided.environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_VERSION_TIMEOUT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise FetchError(f"{program}: does not run here: {error}") from error
+    found = re.search(r"elastix version:\s*(\S+)", done.stdout)
+    if not found:
+        said = (done.stderr or done.stdout).strip().splitlines()[-3:]
+        raise FetchError(f"{program}: is no elastix that runs here: asked for its version it ended with status "
+                         f"{done.returncode} and said: {' | '.join(said) or 'nothing'}")  # fmt: skip
+    if found[1] != expected:
+        raise FetchError(f"{program}: is elastix {found[1]}, the pair needs {expected}; give another one with --source")
+
+
+def _program() -> str:
+    return platforms.executable_name("elastix")
+
+
+def _find(folder: Path) -> Path | None:
+    """The executable in a folder laid out as a release: at the top (Windows) or in bin/, perhaps
+    inside the one folder that the archive wraps around all."""
+    tops = [folder, *(one for one in sorted(folder.iterdir()) if one.is_dir())]
+    candidates = [top / part / _program() for top in tops for part in ("bin", "")]
+    return next((one for one in candidates if one.is_file()), None)
+
+
+def _libraries(program: Path) -> dict[str, str]:
+    """The variable that shows the loader the libraries which came with the executable."""
+    lib = program.parent.parent / "lib"
+    beside = sys.platform != "win32" and program.parent.name == "bin" and lib.is_dir()
+    return {platforms.library_path_variable(): str(lib)} if beside else {}

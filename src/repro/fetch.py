@@ -1,0 +1,234 @@
+"""Put the parts of a pair onto this machine: wheels and executable, verified, as one unit.
+
+Everything is put together in ``.pairs/.tmp-<pair>-<process>`` and renamed when it is whole, so
+that deleting a pair and fetching it again is always safe, and so is stopping at any moment.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from repro import downloads, executables, installed, layout, platforms, wheels
+from repro.errors import FetchError, UnavailableError
+from repro.installed import Installed
+from repro.model import Pair
+
+NEEDED_BYTES = 2 << 30
+"""Free disk asked for before a pair is fetched: 1.7 GB of wheels, 0.1 GB of executable (measured)."""
+_LEFTOVER = re.compile(r"\.tmp-.*?-?(\d+)")
+
+
+def fetch_pair(
+    pair: Pair,
+    *,
+    source: str = "auto",
+    offline: bool = False,
+    require_pinned: bool = False,
+    root: Path = layout.PAIRS,
+    cache: Path = layout.CACHE,
+    say: Callable[[str], None] = lambda _: None,
+) -> Installed:
+    """The pair, fetched where it is not there yet as it is asked for.
+
+    ``source`` is "auto" (release, then Debian), "release", "debian", or the path of an executable
+    or its folder. Raises UnavailableError where the pair cannot be had here, with the reason, which
+    is kept for ``installed.load``; FetchError where something must not be used or has no room.
+    """
+    _check_writable(root)
+    remove_leftovers(root)
+    remove_leftovers(cache)
+    try:
+        there = installed.load(pair, root)
+    except UnavailableError:
+        there = None
+    if there and _is_as_asked(there, source, require_pinned):
+        installed.unavailable_file(pair, root).unlink(missing_ok=True)
+        return there
+    try:
+        _fetch(pair, source, offline, require_pinned, root, cache, say)
+    except UnavailableError as error:
+        reason = {"reason": str(error), "platform": platforms.current_platform(), "utc": _now()}
+        downloads.write_atomically(installed.unavailable_file(pair, root), json.dumps(reason, indent=1) + "\n")
+        raise UnavailableError(f"{pair.name}: {error}") from error
+    installed.unavailable_file(pair, root).unlink(missing_ok=True)
+    return installed.load(pair, root)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete temporary folders of runs that are no more."""
+    import psutil
+
+    for one in [*folder.glob(".tmp-*"), *folder.glob("*/.tmp-*")]:
+        found = _LEFTOVER.fullmatch(one.name)
+        if found and (int(found[1]) == os.getpid() or not psutil.pid_exists(int(found[1]))):
+            shutil.rmtree(one, ignore_errors=True)
+
+
+def _fetch(
+    pair: Pair, source: str, offline: bool, require_pinned: bool, root: Path, cache: Path, say: Callable[[str], None]
+) -> None:
+    platform = platforms.current_platform()
+    if reason := pair.unavailable.get(platform):
+        raise UnavailableError(f"cannot be had on {platform}: {reason}")
+    _check_disk(root)
+    with _new_folder(pair, root) as folder:
+        # The executable first: it is small, and without it the wheels are of no use.
+        request = executables.Request(
+            pair.executable,
+            platform,
+            folder / "elastix",
+            cache,
+            offline,
+            require_pinned,
+            lambda text: say(f"{pair.name}: {text}"),
+        )
+        provided = executables.provide(request, source)
+        say(
+            f"{pair.name}: elastix {pair.elastix} from {provided.source}; now the wheels, 400 MB if uv has none of them"
+        )
+        wheels.install(pair, folder / "site-packages", offline=offline, say=say)
+        _check_wheels(pair, folder / "site-packages")
+        _describe(pair, platform, folder, provided)
+        _swap_in(folder, root / pair.name)
+    say(f"{pair.name}: fetched")
+
+
+def _is_as_asked(there: Installed, source: str, require_pinned: bool) -> bool:
+    if require_pinned and not there.provenance["parts"]["elastix"]["pinned"]:
+        return False
+    if source == "auto":
+        return True
+    if source in ("release", "debian"):
+        return there.cli_source.split()[0] == source
+    given = executables.from_path(Path(source))
+    return there.cli_source == "given" and there.elastix_command == given.command
+
+
+def _check_writable(root: Path) -> None:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FetchError(f"{layout.shown(root)}: cannot be made: {error.strerror}") from error
+    if not os.access(root, os.W_OK):
+        raise FetchError(f"{layout.shown(root)}: no write permission; fetch as the user who owns the checkout")
+
+
+def _check_disk(root: Path) -> None:
+    free = shutil.disk_usage(root).free
+    if free < NEEDED_BYTES:
+        raise FetchError(
+            f"{layout.shown(root)}: {free / 1e9:.1f} GB of disk are free, a pair needs {NEEDED_BYTES / 1e9:.1f} GB; "
+            "make room, or delete pairs that are no longer needed"
+        )
+
+
+def _check_wheels(pair: Pair, site_packages: Path) -> None:
+    """Compare the versions that are there with those asked for and locked, without importing."""
+    found = wheels.installed_versions(site_packages)
+    if found.get("itk-elastix") != pair.itk_elastix:
+        raise FetchError(
+            f"{pair.name}: the wheels hold itk-elastix {found.get('itk-elastix')}, not {pair.itk_elastix}; "
+            f"{layout.shown(wheels.lock_file(pair))} is not the lock of this pair"
+        )
+    locked = wheels.locked_versions(pair)
+    for name, version in found.items():
+        if version not in locked.get(name, ()):
+            raise FetchError(f"{pair.name}: {name} {version} was installed, the lock has {locked.get(name) or 'none'}")
+
+
+@contextmanager
+def _new_folder(pair: Pair, root: Path) -> Iterator[Path]:
+    folder = root / f".tmp-{pair.name}-{os.getpid()}"
+    folder.mkdir()
+    try:
+        yield folder
+    except OSError as error:
+        raise FetchError(f"{pair.name}: {layout.shown(folder)} cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _swap_in(folder: Path, place: Path) -> None:
+    old = folder.with_name(f".tmp-old-{folder.name.removeprefix('.tmp-')}")
+    if place.exists():
+        place.rename(old)
+    folder.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _describe(pair: Pair, platform: str, folder: Path, provided: executables.Provided) -> None:
+    """Write installed.json, which may hold local paths, and provenance.json, which holds none."""
+    lock = downloads.sha256_of(wheels.lock_file(pair))
+    tag = wheels.python_tag(wheels.target_python(pair))
+    state = {
+        "format": installed.FORMAT,
+        "platform": platform,
+        "elastix": pair.elastix,
+        "python_tag": tag,
+        "wheels_sha256": lock,
+        "command": [part.replace(str(folder), installed.HERE) for part in provided.command],
+        "environment": {
+            name: value.replace(str(folder), installed.HERE) for name, value in provided.environment.items()
+        },
+        "cli_source": provided.source,
+        "files": dict(provided.files),
+        "lock": installed.lock_digest(lock, provided.files, tag),
+    }
+    elastix = {
+        "source": provided.source,
+        "version": pair.elastix,
+        "licence": executables.LICENCE,
+        "fetched_utc": _now(),
+        **provided.facts,
+        "files": dict(provided.files),
+    }
+    provenance = {
+        "format": installed.FORMAT,
+        "pair": pair.name,
+        "platform": platform,
+        "parts": {"elastix": elastix, "wheels": _wheels_provenance(pair, folder / "site-packages", lock, tag)},
+    }
+    _write(folder / "installed.json", state)
+    _write(folder / "provenance.json", provenance)
+
+
+def _wheels_provenance(pair: Pair, site_packages: Path, lock: str, tag: str) -> dict[str, Any]:
+    packages, records = {}, {}
+    for one in sorted(metadata.distributions(path=[str(site_packages)]), key=lambda one: one.name):
+        record = next(file for file in one.files or () if file.name == "RECORD")
+        records[record.as_posix()] = downloads.sha256_of(site_packages / record)
+        packages[one.name] = {"version": one.version, "licence": _licence(one.metadata)}
+    return {
+        "source": "package index, by uv with hashes",
+        "as_of": pair.as_of.isoformat(),
+        "fetched_utc": _now(),
+        "lock": layout.shown(wheels.lock_file(pair)),
+        "sha256": lock,
+        "python_tag": tag,
+        "packages": packages,
+        "records": records,
+    }
+
+
+def _licence(about: Any) -> str:
+    """The licence as the wheel's metadata names it: its expression, else its classifier."""
+    classified = [line.rsplit(" :: ", 1)[-1] for line in about.get_all("Classifier", []) if "License ::" in line]
+    named = about.get("License-Expression") or ", ".join(classified) or about.get("License") or "not named"
+    return str(named).splitlines()[0]
+
+
+def _write(file: Path, content: Mapping[str, Any]) -> None:
+    file.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8", newline="\n")
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

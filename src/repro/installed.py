@@ -1,0 +1,175 @@
+"""What ``fetch`` left on this machine: the parts of a pair, found, read and verified.
+
+A pair is the folder ``.pairs/<pair>``: ``site-packages/``, ``elastix/``, ``installed.json`` (how
+to start it) and ``provenance.json`` (where each part is from). It appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from repro import downloads, layout, platforms, wheels
+from repro.errors import UnavailableError
+from repro.model import Pair, digest
+
+FORMAT = 1
+HERE = "{pair}"
+"""Stands for the pair's folder in installed.json: the folder can be moved."""
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A pair on this machine, ready to run."""
+
+    pair: Pair
+    folder: Path
+    site_packages: Path
+    python_tag: str
+    """Tag of the Python that the wheels are for, as "cp311"."""
+    elastix_command: tuple[str, ...]
+    """How the executable is started: its arguments are appended to this."""
+    elastix_env: Mapping[str, str]
+    """Variables that it needs besides."""
+    cli_source: str
+    """ "release", "debian <suite>" or "given"."""
+    lock: str
+    """Digest of what is installed: wheel lock, executable, Python."""
+    provenance: Mapping[str, Any]
+    """Source, version, checksum, date and licence of each part; names no local path."""
+
+
+def load(pair: Pair, root: Path = layout.PAIRS) -> Installed:
+    """The pair as it was fetched; takes milliseconds, verifies versions but no checksums.
+
+    Raises UnavailableError where it was not fetched, was fetched for other wheels or another Python,
+    or cannot be had on this machine.
+    """
+    folder = root / pair.name
+    platform = platforms.current_platform()
+    if reason := pair.unavailable.get(platform):
+        raise UnavailableError(f"{pair.name}: cannot be had on {platform}: {reason}")
+    try:
+        state = _read(folder / "installed.json")
+        provenance = _read(folder / "provenance.json")
+    except FileNotFoundError:
+        raise UnavailableError(f"{pair.name}: {_why_absent(pair, root)}") from None
+    except (OSError, ValueError) as error:
+        raise UnavailableError(
+            f"{pair.name}: {layout.shown(folder)} is damaged ({error}); delete it and fetch again"
+        ) from error
+    if problem := _stale(pair, state, platform):
+        raise UnavailableError(f"{pair.name}: {problem}; run: python -m repro fetch {pair.name}")
+    if state["cli_source"] == "given" and (problem := _given_changed(state)):
+        raise UnavailableError(f"{pair.name}: {problem}; run: python -m repro fetch {pair.name} --source PATH")
+    command = tuple(part.replace(HERE, str(folder)) for part in state["command"])
+    environment = {name: value.replace(HERE, str(folder)) for name, value in state["environment"].items()}
+    return Installed(
+        pair=pair,
+        folder=folder,
+        site_packages=folder / "site-packages",
+        python_tag=state["python_tag"],
+        elastix_command=command,
+        elastix_env=environment,
+        cli_source=state["cli_source"],
+        lock=state["lock"],
+        provenance=provenance,
+    )
+
+
+def lock_digest(wheels_sha256: str, files: Mapping[str, str], python_tag: str) -> str:
+    """The digest that tells one installation from another: wheel lock, executable's files, Python."""
+    return digest([FORMAT, wheels_sha256, dict(files), python_tag])
+
+
+def unavailable_file(pair: Pair, root: Path = layout.PAIRS) -> Path:
+    """Where the reason is kept why the pair could not be had."""
+    return root / f"{pair.name}.unavailable.json"
+
+
+def verify(installed: Installed) -> list[str]:
+    """Compare every file of the pair with the checksums recorded when it was fetched (seconds).
+
+    Returns what differs, a line each; empty: all is as it was.
+    """
+    parts = installed.provenance["parts"]
+    problems = []
+    for name, expected in parts["elastix"]["files"].items():
+        problems += _differs(_elastix_file(installed, name), expected)
+    for record, expected in parts["wheels"]["records"].items():
+        file = installed.site_packages / record
+        found = _differs(file, expected)
+        problems += found or _verify_record(installed.site_packages, file)
+    return problems
+
+
+def _elastix_file(installed: Installed, name: str) -> Path:
+    given = installed.folder / "elastix" / name
+    return given if installed.cli_source != "given" else Path(installed.elastix_command[0])
+
+
+def _verify_record(site_packages: Path, record: Path) -> list[str]:
+    """Check the files that a wheel's RECORD lists with a checksum; bytecode has none."""
+    problems = []
+    with record.open(encoding="utf-8", newline="") as stream:
+        for name, checksum, *_ in csv.reader(stream):
+            if checksum.startswith("sha256="):
+                raw = base64.urlsafe_b64decode(checksum.removeprefix("sha256=") + "=")
+                problems += _differs(site_packages / name, raw.hex())
+    return problems
+
+
+def _differs(file: Path, expected: str) -> list[str]:
+    if not file.is_file():
+        return [f"{layout.shown(file)}: is missing"]
+    found = downloads.sha256_of(file)
+    return [] if found == expected else [f"{layout.shown(file)}: sha256 expected {expected}, found {found}"]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    content = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"{file.name} holds no object")
+    return content
+
+
+def _why_absent(pair: Pair, root: Path) -> str:
+    try:
+        return str(_read(unavailable_file(pair, root))["reason"])
+    except (OSError, ValueError, KeyError):
+        return f"is not fetched; run: python -m repro fetch {pair.name}"
+
+
+def _stale(pair: Pair, state: Mapping[str, Any], platform: str) -> str:
+    """Why what is there is not what the pair asks for now; empty if it is."""
+    expected = {
+        "format": FORMAT,
+        "platform": platform,
+        "elastix": pair.elastix,
+        "python_tag": wheels.python_tag(wheels.target_python(pair)),
+        "wheels_sha256": _lock_sha256(pair),
+    }
+    for name, value in expected.items():
+        if state.get(name) != value:
+            return f"was fetched for {name} {state.get(name)}, now it is {value}"
+    return ""
+
+
+def _given_changed(state: Mapping[str, Any]) -> str:
+    """What happened to an executable that stays where the user has it; empty: nothing."""
+    program = Path(state["command"][0])
+    if not program.is_file():
+        return f"the executable given, {program}, is gone"
+    same = downloads.sha256_of(program) == state["files"][program.name]
+    return "" if same else f"the executable given, {program}, was changed since it was fetched"
+
+
+def _lock_sha256(pair: Pair) -> str:
+    lock = wheels.lock_file(pair)
+    return hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else ""
