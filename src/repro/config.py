@@ -33,6 +33,8 @@ class Table:
     text: str
     where: tuple[str, ...]
     values: Mapping[str, Any]
+    start: int = 0
+    """Index of the line from which keys are looked for; 0: from the table's header."""
 
     def fail(self, key: str | None, problem: str) -> ConfigError:
         """The error that points at the key, or at the table itself."""
@@ -41,14 +43,22 @@ class Table:
 
     def line(self, key: str | None) -> int:
         """Line of the key, or of the table's header; 1 where the text does not show it."""
-        lines, start = self.text.splitlines(), 0
-        for name in self.where:
-            bare = re.compile(rf"""^\s*(\[.*?["'.\[ ]?{re.escape(name)}["'\].]|["']?{re.escape(name)}["']?\s*=)""")
-            start = next((i for i in range(start, len(lines)) if bare.match(lines[i])), start)
+        lines, start = self.text.splitlines(), self.start
+        for name in self.where if not self.start else ():
+            header = re.compile(rf"""^\s*(\[.*?["'.\[ ]?{re.escape(name)}["'\].]|["']?{re.escape(name)}["']?\s*=)""")
+            start = _first(lines, header, start, start)
         if key is not None:
-            bare = re.compile(rf"""^\s*(.*[{{,]\s*)?["']?{re.escape(key)}["']?\s*=""")
-            start = next((i for i in range(start, len(lines)) if bare.match(lines[i])), start)
+            entry = re.compile(rf"""^\s*(.*[{{,]\s*)?["']?{re.escape(key)}["']?\s*=""")
+            start = _first(lines, entry, start, _first(lines, entry, 0, start))
         return start + 1
+
+    def nth(self, key: str, index: int, values: Mapping[str, Any]) -> Table:
+        """An entry of the array of tables ``[[<where>.<key>]]``, with the values it is to have."""
+        header = re.compile(rf"^\s*\[\[.*{re.escape(key)}[\"'\s]*\]\]")
+        lines, start = self.text.splitlines(), self.line(None) - 1
+        for _ in range(index + 1):
+            start = _first(lines, header, start + 1, start)
+        return Table(self.file, self.text, self.where, values, start)
 
     def get(self, key: str, kind: type[T], default: T | None = None) -> T:
         """The value of the key; without a default the key must be there. Raises ConfigError."""
@@ -64,7 +74,7 @@ class Table:
     def table(self, key: str, *, optional: bool = False) -> Table:
         """The table under the key; an optional one that is absent is empty."""
         values = self.get(key, dict, {} if optional else None)
-        return Table(self.file, self.text, (*self.where, key), values)
+        return Table(self.file, self.text, (*self.where, key), values, self.start)
 
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of texts; an absent key is an empty one."""
@@ -79,6 +89,10 @@ class Table:
         for key in self.values:
             if key not in allowed:
                 raise self.fail(key, f"unknown key; known here: {', '.join(allowed)}")
+
+
+def _first(lines: list[str], pattern: re.Pattern[str], start: int, otherwise: int) -> int:
+    return next((i for i in range(start, len(lines)) if pattern.match(lines[i])), otherwise)
 
 
 def read_toml(file: Path) -> Table:

@@ -4,6 +4,9 @@ A message says what happened, where (file, line, key, trial) and what to do next
 ``cli.py`` prints it and turns ``exit_status`` into the status of the process.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 EXIT_OK = 0
 EXIT_TRIAL_FAILED = 1
 EXIT_USAGE = 2
@@ -33,6 +36,12 @@ class TrialError(ReproError):
     """One trial gave no measurement; it is recorded and the run goes on."""
 
     exit_status = EXIT_TRIAL_FAILED
+
+    def __init__(self, message: str, *, timed_out: bool = False, facts: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.timed_out = timed_out
+        self.facts = facts or {}
+        """Fields of a Measurement that were found out all the same."""
 
 
 class StoreError(ReproError):

@@ -107,6 +107,8 @@ class Agreement:
     mean_px: float
     max_px: float
     digests: tuple[str, str]
+    keys: tuple[str, str] = ("", "")
+    """Keys of the two measurements that are compared."""
 
     def line(self) -> dict[str, Any]:
         """The comparison as a JSON-ready mapping."""

@@ -1,0 +1,105 @@
+"""Read experiments.toml: named lists of conditions, each answering one question."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import cast, get_args
+
+from repro.config import Table, read_toml
+from repro.errors import ConfigError
+from repro.layout import EXPERIMENTS_TOML, PARAMETER_FILES, shown
+from repro.model import THREADERS, Condition, Experiment, Path_, Settings, ThreadsBy
+
+CUSTOM_IMAGES = "custom"
+_SHARED = ("parameter_files", "images", "cli", "api", "overrides", "machine_threads", "arms")
+
+
+def load_experiments(file: Path = EXPERIMENTS_TOML) -> dict[str, Experiment]:
+    """Every experiment by name, in the order of the file.
+
+    Raises ConfigError naming file, line and key.
+    """
+    root = read_toml(file)
+    root.only("experiment")
+    tables = root.table("experiment")
+    return {name: _experiment(tables.table(name), name) for name in tables.values}
+
+
+def choose(known: Mapping[str, Experiment], names: Iterable[str], file: Path = EXPERIMENTS_TOML) -> list[Experiment]:
+    """The experiments of these names. Raises ConfigError on an unknown one."""
+    chosen = []
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"unknown experiment {name!r}; {shown(file)} has: {', '.join(known)}")
+        chosen.append(known[name])
+    return chosen
+
+
+def parameter_path(name: str) -> Path:
+    """A parameter file by its name in params/elastix, or by its path. Raises ConfigError."""
+    for path in (PARAMETER_FILES / name, Path(name)):
+        if path.is_file():
+            return path.resolve()
+    raise ConfigError(f"no parameter file {name!r}, neither in {shown(PARAMETER_FILES)} nor as a path; check the name")
+
+
+def with_threads(condition: Condition, threads: int) -> Condition:
+    """The condition with another number of threads asked for, wherever it asks for any."""
+
+    def changed(settings: Settings) -> Settings:
+        return settings if settings.threads is None else dataclasses.replace(settings, threads=threads)
+
+    return dataclasses.replace(condition, cli=changed(condition.cli), api=changed(condition.api))
+
+
+def _experiment(table: Table, name: str) -> Experiment:
+    table.only("question", "rounds", "condition", *_SHARED)
+    listed = table.get("condition", list)
+    conditions = []
+    for number, entry in enumerate(listed):
+        if not isinstance(entry, dict):
+            raise table.fail("condition", f"entry {number + 1} must be a table: write [[experiment.{name}.condition]]")
+        merged = {key: table.values[key] for key in _SHARED if key in table.values} | entry
+        conditions.append(_condition(table.nth("condition", number, merged)))
+    names = [condition.name for condition in conditions]
+    if not names or len(set(names)) != len(names):
+        raise table.fail("condition", f"needs at least one condition, each with a name of its own; found {names}")
+    rounds = table.get("rounds", int, 10)
+    if rounds < 1:
+        raise table.fail("rounds", f"{rounds} must be at least 1")
+    return Experiment(name, table.get("question", str), tuple(conditions), rounds)
+
+
+def _condition(table: Table) -> Condition:
+    table.only("name", *_SHARED)
+    machine_threads = table.get("machine_threads", int, -1)
+    if machine_threads == 0 or machine_threads < -1:
+        raise table.fail("machine_threads", f"{machine_threads} must be at least 1")
+    overrides = table.table("overrides", optional=True)
+    arms = table.texts("arms") or ("cli", "api")
+    if len(arms) != 2 or not set(arms) <= {"cli", "api"}:
+        raise table.fail("arms", 'must be two of "cli" and "api"')
+    return Condition(
+        name=table.get("name", str),
+        parameter_files=table.texts("parameter_files"),
+        images=table.get("images", str),
+        cli=_settings(table.table("cli", optional=True), "option"),
+        api=_settings(table.table("api", optional=True), "method"),
+        overrides=tuple((key, overrides.get(key, str)) for key in overrides.values),
+        machine_threads=None if machine_threads == -1 else machine_threads,
+        arms=cast("tuple[Path_, Path_]", arms),
+    )
+
+
+def _settings(table: Table, by_default: ThreadsBy) -> Settings:
+    table.only("threads", "by", "threader")
+    threads = table.get("threads", int, -1)
+    by = table.get("by", str, by_default if threads >= 0 else "none")
+    if by not in get_args(ThreadsBy):
+        raise table.fail("by", f"{by!r} must be one of {', '.join(get_args(ThreadsBy))}")
+    threader = table.get("threader", str, "")
+    if threader and threader not in THREADERS:
+        raise table.fail("threader", f"{threader!r} must be one of {', '.join(THREADERS)}")
+    return Settings(threads if threads >= 0 else None, cast("ThreadsBy", by), threader or None)

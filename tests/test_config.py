@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+
+from repro.config import load_pairs
+from repro.errors import ConfigError
+
+GOOD = """
+[pair."1.0.0-2.0.0"]
+itk_elastix = "1.0.0"
+elastix = "2.0.0"
+python = "3.11"
+as_of = 2026-03-24
+[pair."1.0.0-2.0.0".unavailable]
+osx-64 = "no wheels"
+[elastix."2.0.0"]
+tag = "2.0.0"
+debian_suites = ["forky", "sid"]
+[elastix."2.0.0".archive]
+linux-64 = { name = "elastix.zip" }
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "pairs.toml"
+    file.write_text(text)
+    return file
+
+
+def test_a_pair_knows_its_executable_and_its_environment(tmp_path: Path) -> None:
+    pair = load_pairs(write(tmp_path, GOOD))["1.0.0-2.0.0"]
+    assert pair.elastix == "2.0.0"
+    assert pair.environment == "pair-1-0-0-2-0-0"
+    assert pair.executable.debian_suites == ("forky", "sid")
+    assert pair.executable.archives["linux-64"].sha256 == ""
+    assert pair.unavailable == {"osx-64": "no wheels"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('elastix = "2.0.0"\npython', 'elastix = "2.0.1"\npython', "the name must be"),
+        ("as_of = 2026-03-24", 'as_of = "24 March"', r"line 6, key 'pair.1.0.0-2.0.0.as_of'.*a date"),
+        ("as_of = 2026-03-24\n", "", "'as_of' is missing"),
+        ('osx-64 = "no wheels"', 'osx-63 = "no wheels"', r"line 8.*unknown platform; known: linux-64"),
+        ('name = "elastix.zip"', 'name = "elastix.zip", sha256 = "00"', r"line 13.*64 lowercase hexadecimal"),
+        ('[elastix."2.0.0"]\ntag', '[elastix."3.0.0"]\ntag', "says where it can be had|tag"),
+        ('debian_suites = ["forky", "sid"]', "debian_suites = [1]", r"line 11.*must be text"),
+    ],
+)
+def test_an_error_names_file_line_and_key(tmp_path: Path, old: str, new: str, said: str) -> None:
+    assert old in GOOD
+    with pytest.raises(ConfigError, match=said) as caught:
+        load_pairs(write(tmp_path, GOOD.replace(old, new)))
+    assert "pairs.toml" in str(caught.value)
+
+
+def test_a_missing_file_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_pairs(tmp_path / "pairs.toml")
+
+
+def test_the_pairs_of_the_project_load() -> None:
+    pairs = load_pairs()
+    assert next(iter(pairs)) == "0.21.0-5.2.0"
+    assert {pair.python for pair in pairs.values()} >= {"3.11", "3.14"}

@@ -1,0 +1,89 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from repro.errors import ConfigError
+from repro.experiments import choose, load_experiments, parameter_path, with_threads
+
+GOOD = """
+[experiment.one]
+question = "Does it?"
+parameter_files = ["posted-bspline.txt"]
+images = "posted"
+[[experiment.one.condition]]
+name = "first"
+cli = { threads = 0 }
+api = { threads = 0, by = "parameter" }
+[[experiment.one.condition]]
+name = "second"
+machine_threads = 28
+overrides = { NumberOfHistogramBins = "32" }
+api = { threads = 3, by = "method", threader = "Pool" }
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "experiments.toml"
+    file.write_text(text)
+    return file
+
+
+def test_conditions_inherit_from_their_experiment_and_replace_it(tmp_path: Path) -> None:
+    experiment = load_experiments(write(tmp_path, GOOD))["one"]
+    first, second = experiment.conditions
+    assert first.parameter_files == second.parameter_files == ("posted-bspline.txt",)
+    assert (first.cli.threads, first.cli.threads_by) == (0, "option")
+    assert first.api.threads_by == "parameter"
+    assert first.machine_threads is None
+    assert (second.machine_threads, second.api.threader, second.api.threads) == (28, "Pool", 3)
+    assert second.cli.threads is None
+    assert second.cli.threads_by == "none"
+    assert second.overrides == (("NumberOfHistogramBins", "32"),)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('by = "parameter"', 'by = "magic"', r"line 9, key 'experiment.one.api.by'.*magic"),
+        ("machine_threads = 28", "machine_threads = 0", r"line 12, key 'experiment.one.machine_threads'"),
+        ('threader = "Pool"', 'threader = "pool"', r"line 14, key .*Platform, Pool, TBB"),
+        ('api = { threads = 3, by = "method"', 'api = { threads = true, by = "method"', r"line 14, key .*api.threads'"),
+        ('name = "second"', "name = 2", r"line 11, key .*name'.*must be text"),
+        ('name = "second"', 'name = "first"', "a name of its own"),
+        ('question = "Does it?"', 'qestion = "Does it?"', r"line 3, key 'experiment.one.qestion': unknown key"),
+        ('images = "posted"', "images = 5", r"line 5.*must be text"),
+        ("[experiment.one]", "[experiment.one", "not valid TOML.*line 2"),
+    ],
+)
+def test_an_error_names_file_line_and_key(tmp_path: Path, old: str, new: str, said: str) -> None:
+    file = write(tmp_path, GOOD.replace(old, new))
+    with pytest.raises(ConfigError, match=said) as caught:
+        load_experiments(file)
+    assert "experiments.toml" in str(caught.value)
+
+
+def test_threads_change_only_where_threads_are_asked_for(tmp_path: Path) -> None:
+    first, second = load_experiments(write(tmp_path, GOOD))["one"].conditions
+    assert dataclasses.replace(with_threads(first, 5).cli, threads=0) == first.cli
+    assert with_threads(second, 5).cli.threads is None
+    assert with_threads(second, 5).api.threads == 5
+
+
+def test_an_unknown_experiment_lists_the_known_ones() -> None:
+    known = load_experiments()
+    with pytest.raises(ConfigError, match=r"unknown experiment 'postd'.*posted"):
+        choose(known, ["postd"])
+
+
+def test_every_experiment_of_the_project_names_parameter_files_that_exist() -> None:
+    for experiment in load_experiments().values():
+        assert experiment.question.endswith((")", "?"))
+        for condition in experiment.conditions:
+            for name in condition.parameter_files:
+                assert parameter_path(name).is_file()
+
+
+def test_a_missing_parameter_file_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"no parameter file 'nothing.txt'"):
+        parameter_path("nothing.txt")
