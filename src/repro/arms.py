@@ -1,0 +1,215 @@
+"""The two paths as things that run a trial: the executable, and a worker with the wheels.
+
+Both get the same images, the same parameter files, the same environment but for what the
+condition sets, and an output folder on the same disk.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from repro import elastixlog, transforms
+from repro.children import Command, Launcher, LineChild, Outcome, tail_of
+from repro.environment import child_environment, itk_environment
+from repro.errors import TrialError
+from repro.installed import Installed
+from repro.model import Settings, Trial
+from repro.prepare import Prepared
+
+WORKER = Path(__file__).with_name("worker.py")
+
+Facts = Mapping[str, Any]
+"""Fields of a Measurement that a trial has found out."""
+
+
+class Arm(Protocol):
+    """One path, ready to run trials of one condition."""
+
+    def run(self, trial: Trial, folder: Path) -> Facts:
+        """Run one trial in an empty folder of its own. Raises TrialError where it fails."""
+
+    def close(self) -> None:
+        """End whatever the arm keeps running."""
+
+
+def environment(installed: Installed, prepared: Prepared, settings: Settings, *, executable: bool) -> dict[str, str]:
+    """The environment of a child: the allow-list, what ITK must find, and its libraries."""
+    return child_environment(
+        {
+            **itk_environment(prepared.condition.machine_threads, settings.threader),
+            **(installed.elastix_env if executable else {}),
+        }
+    )
+
+
+class CliArm:
+    """A fresh process of the executable for each trial, timed from start to exit as in the post."""
+
+    def __init__(self, installed: Installed, prepared: Prepared, launcher: Launcher, timeout_s: float) -> None:
+        self._installed = installed
+        self._prepared = prepared
+        self._launcher = launcher
+        self._timeout_s = timeout_s
+        self._environment = environment(installed, prepared, prepared.condition.cli, executable=True)
+
+    def run(self, trial: Trial, folder: Path) -> Facts:
+        """One run of the executable; for the phase ``start`` one that only says its version."""
+        threads = self._prepared.threads("cli")
+        if trial.phase == "start":
+            arguments = ["--version"]
+        else:
+            images = self._prepared.images
+            arguments = ["-f", str(images.fixed), "-m", str(images.moving), "-out", str(folder)]
+            for file in self._prepared.write_parameters(folder / "parameters"):
+                arguments += ["-p", str(file)]
+            if threads is not None:
+                arguments += ["-threads", str(threads)]
+        outcome = self._launcher.run(
+            Command(
+                argv=(*self._installed.elastix_command, *arguments),
+                env=self._environment,
+                cwd=folder,
+                stdout=folder / "stdout.txt",
+                stderr=folder / "stderr.txt",
+                timeout_s=self._timeout_s,
+            )
+        )
+        facts = {
+            "wall_s": outcome.wall_s,
+            "exit_status": outcome.exit_status,
+            "user_s": outcome.user_s,
+            "system_s": outcome.system_s,
+            "peak_bytes": outcome.peak_bytes,
+            "voluntary_switches": outcome.voluntary_switches,
+            "involuntary_switches": outcome.involuntary_switches,
+            "threads": threads,
+        }
+        _raise_on_failure(outcome, folder, facts)
+        return facts if trial.phase == "start" else {**facts, **result_facts(folder)}
+
+    def close(self) -> None:
+        """Nothing outlives a trial."""
+
+
+class ApiArm:
+    """A persistent worker in the pair's interpreter with the pair's wheels.
+
+    It is started by the first trial, which carries the seconds of loading, and replaced after a
+    trial that failed: a worker in an unknown state measures nothing.
+    """
+
+    def __init__(
+        self,
+        installed: Installed,
+        prepared: Prepared,
+        log: Path,
+        timeout_s: float,
+        interpreter: str = sys.executable,
+    ) -> None:
+        self._installed = installed
+        self._prepared = prepared
+        self._log = log
+        self._timeout_s = timeout_s
+        self._interpreter = interpreter
+        self._child: LineChild | None = None
+        self._versions: dict[str, Any] = {}
+
+    def run(self, trial: Trial, folder: Path) -> Facts:  # noqa: ARG002 - the same call for every arm
+        """One registration in the worker."""
+        try:
+            loading = {} if self._child else self._start()
+            assert self._child is not None
+            files = self._prepared.write_parameters(folder / "parameters")
+            threads = self._prepared.threads("api")
+            answer = self._ask(
+                {
+                    "op": "register",
+                    "parameter_files": [str(file) for file in files],
+                    "output": str(folder),
+                    "threads": threads,
+                    "threads_by": self._prepared.condition.api.threads_by,
+                }
+            )
+        except TrialError:
+            self.close()
+            raise
+        effective = {k: answer[k] for k in ("threader", "default_threads", "maximum_threads", "work_units")}
+        return {
+            "wall_s": answer["wall_s"],
+            "peak_bytes": answer["peak_bytes"],
+            **answer["used"],
+            **effective,
+            **loading,
+            **self._versions,
+            "threads": threads,
+            **result_facts(folder),
+        }
+
+    def close(self) -> None:
+        """End the worker."""
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
+    def _start(self) -> dict[str, Any]:
+        start = time.perf_counter()
+        self._child = LineChild(
+            argv=(self._interpreter, "-I", "-S", str(WORKER), str(self._installed.site_packages)),
+            env=environment(self._installed, self._prepared, self._prepared.condition.api, executable=False),
+            cwd=self._log.parent,
+            stderr_file=self._log,
+        )
+        self._child.read(self._timeout_s)
+        parts = {"interpreter": time.perf_counter() - start}
+        images = self._prepared.images
+        answer = self._ask({"op": "load", "fixed": str(images.fixed), "moving": str(images.moving)})
+        parts |= answer["parts"]
+        self._versions = {k: answer[k] for k in ("python", "itk", "itk_elastix")}
+        return {"load_s": sum(parts.values()), "load_parts_s": parts}
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        assert self._child is not None
+        answer = self._child.ask(request, self._timeout_s)
+        if "error" in answer:
+            raise TrialError(f"{request['op']} failed in the worker: {answer['error']}\n{tail_of(self._log)}")
+        return answer
+
+
+def result_facts(folder: Path) -> dict[str, Any]:
+    """What a finished registration left in its output folder: log and transforms.
+
+    Raises TrialError where no transform was written.
+    """
+    log = folder / "elastix.log"
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    said = elastixlog.parse(text)
+    files = result_files(folder)
+    if not files:
+        reason = "; ".join(said.errors) or tail_of(log) or "there is no elastix.log either"
+        raise TrialError(f"elastix wrote no transform: {reason}")
+    return {
+        "resolutions_s": said.resolutions_s,
+        "estimation_s": said.estimation_s,
+        "log_threads": said.threads,
+        "elastix": said.elastix,
+        # Wheels say their ITK themselves; the executable says it in its log.
+        **({"itk": said.itk} if said.itk else {}),
+        "final_metric": said.final_metric,
+        "result_digest": transforms.result_digest(files),
+    }
+
+
+def result_files(folder: Path) -> list[Path]:
+    """TransformParameters.<n>.txt of every parameter file, in order."""
+    return sorted(folder.glob("TransformParameters.*.txt"), key=lambda file: int(file.name.split(".")[1]))
+
+
+def _raise_on_failure(outcome: Outcome, folder: Path, facts: Facts) -> None:
+    if outcome.exit_status == 0 and not outcome.timed_out:
+        return
+    said = "\n".join(filter(None, (tail_of(folder / name) for name in ("elastix.log", "stdout.txt", "stderr.txt"))))
+    raise TrialError(f"the executable {outcome.how}; it last said:\n{said}", timed_out=outcome.timed_out, facts=facts)

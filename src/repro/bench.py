@@ -1,0 +1,268 @@
+"""Run the rounds of a condition and keep every measurement the moment it exists."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from repro import plan, store, transforms
+from repro.arms import Arm, result_files
+from repro.errors import TrialError
+from repro.kept import Kept
+from repro.measurement import Agreement, Measurement
+from repro.model import Condition, Experiment, Pair, Path_, Trial
+from repro.plan import Round
+from repro.prepare import Prepared
+from repro.stopping import enough
+
+
+class Listener(Protocol):
+    """Hears what happens; the terminal is one."""
+
+    def expect(self, trials: int) -> None:
+        """So many more trials are to come (negative: fewer than were announced)."""
+
+    def finished(self, measurement: Measurement, busy_s: float) -> None:
+        """A trial is over; ``busy_s`` is what it took in all, loading included."""
+
+    def say(self, text: str) -> None:
+        """Something worth reading happened."""
+
+
+@dataclass
+class Stop:
+    """Set by the first interrupt: the trial under way is finished, none is started."""
+
+    requested: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One start of bench for one pair: what its lines have in common."""
+
+    name: str
+    machine: str
+    machine_folder: Path
+    pair: Pair
+    lock: str
+    cli_source: str
+    seed: int
+    rounds: int | None
+    """Replaces the experiment's number of rounds; None: the experiment's own."""
+    precision: float
+    """Half width of the interval, relative, at which a condition needs no more rounds."""
+    paths: frozenset[str]
+
+
+@dataclass
+class Tally:
+    """What a bench has done so far."""
+
+    measurements: list[Measurement] = field(default_factory=list)
+    skipped: int = 0
+    """Trials that an earlier run had measured."""
+    busy_s: float = 0.0
+    """Seconds inside trials, loading included."""
+
+    @property
+    def failed(self) -> int:
+        """Trials that gave no measurement."""
+        return sum(measurement.status != "ok" for measurement in self.measurements)
+
+
+@dataclass(frozen=True, slots=True)
+class RoundResult:
+    """One round of a condition: the two measurements as raw lines, None where there is none."""
+
+    number: int
+    lines: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionResult:
+    """All rounds of one condition of one pair, those of earlier runs included."""
+
+    pair: str
+    experiment: str
+    condition: Condition
+    rounds: tuple[RoundResult, ...]
+
+
+ArmMakers = Mapping[Path_, Callable[[], Arm]]
+
+
+class ConditionRun:
+    """One condition of one pair, taken up where an earlier run left it."""
+
+    def __init__(
+        self,
+        session: Session,
+        experiment: Experiment,
+        prepared: Prepared,
+        kept: Kept,
+        makers: ArmMakers,
+        listener: Listener,
+        stop: Stop,
+        tally: Tally,
+    ) -> None:
+        self._session = session
+        self._experiment = experiment
+        self._condition: Condition = prepared.condition
+        self._prepared = prepared
+        self._makers = makers
+        self._listener = listener
+        self._stop = stop
+        self._tally = tally
+        self._arms: dict[int, Arm] = {}
+        self._kept = kept
+
+    def run(self) -> ConditionResult:
+        """Run what is missing, compare the results; the arms are ended whatever happens."""
+        try:
+            starts, rounds = self._planned()
+            measured = rounds[1:]
+            missing = [step for step in measured if not self._has(step.trials)]
+            self._tally.skipped += sum(self._has([trial]) for step in rounds for trial in step.trials)
+            if missing and not self._enough(measured[: measured.index(missing[0])]):
+                self._run_rounds([*starts, *rounds[0].trials], measured, missing)
+            self._compare(measured)
+            results = tuple(RoundResult(step.number, self._lines(step)) for step in rounds)
+            return ConditionResult(self._session.pair.name, self._experiment.name, self._condition, results)
+        finally:
+            for arm in self._arms.values():
+                arm.close()
+            self._kept.close()
+
+    def _planned(self) -> tuple[list[Trial], list[Round]]:
+        session = self._session
+        count = session.rounds or self._experiment.rounds
+        rounds = plan.rounds(session.pair, self._experiment, self._condition, count, session.seed, session.paths)
+        starts = plan.start_trials(session.pair, self._experiment, self._condition, session.paths)
+        return [trial for trial in starts if not self._has([trial])], rounds
+
+    def _run_rounds(self, opening: Sequence[Trial], measured: Sequence[Round], missing: Sequence[Round]) -> None:
+        """The start and warm-up trials, then round by round until there are enough.
+
+        The warm-up is run again where an earlier run has kept it: a new worker is cold.
+        """
+        left = len(opening) + sum(len(step.trials) for step in missing)
+        self._listener.expect(left)
+        for trial in opening:
+            if self._stop.requested:
+                return
+            self._trial(trial)
+            left -= 1
+        for step in missing:
+            if self._enough(measured[: step.number - 1]):
+                break
+            for trial in step.trials:
+                if self._stop.requested:
+                    return
+                if not self._has([trial]):
+                    self._trial(trial)
+                left -= 1
+            self._compare([step])
+        self._listener.expect(-left)
+
+    def _key(self, trial: Trial) -> str:
+        return trial.key(self._condition, self._prepared.inputs, self._session.lock)
+
+    def _has(self, trials: Iterable[Trial]) -> bool:
+        return all(self._kept.line(self._key(trial)) is not None for trial in trials)
+
+    def _lines(self, step: Round) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
+        """The round's good measurements by arm."""
+        lines = {trial.arm: self._kept.line(self._key(trial)) for trial in step.trials}
+        return lines.get(0), lines.get(1)
+
+    def _enough(self, steps: Iterable[Round]) -> bool:
+        """Whether these rounds already give a narrow enough interval."""
+        lines = [self._lines(step) for step in steps]
+        logs = [math.log(second["wall_s"] / first["wall_s"]) for first, second in lines if first and second]
+        return enough(logs, self._session.precision)
+
+    def _trial(self, trial: Trial) -> None:
+        """Run one trial in a folder of its own and keep what it gave, whatever that is."""
+        folder = store.work_folder(self._session.machine_folder)
+        started, start = store.utc_now(), time.perf_counter()
+        fields: dict[str, Any] = {"status": "ok"}
+        try:
+            if trial.arm not in self._arms:
+                self._arms[trial.arm] = self._makers[trial.path]()
+            fields |= self._arms[trial.arm].run(trial, folder)
+            if trial.phase == "measure":
+                store.keep_transform(self._session.machine_folder, fields["result_digest"], result_files(folder))
+        except TrialError as error:
+            fields |= {**error.facts, "status": "timeout" if error.timed_out else "failed", "note": str(error)}
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        busy_s = time.perf_counter() - start
+        measurement = self._measurement(trial, started, fields)
+        self._kept.add(measurement)
+        self._tally.measurements.append(measurement)
+        self._tally.busy_s += busy_s
+        self._listener.finished(measurement, busy_s)
+
+    def _measurement(self, trial: Trial, started: str, fields: Mapping[str, Any]) -> Measurement:
+        inputs = self._prepared.inputs
+        return Measurement(
+            key=self._key(trial),
+            session=self._session.name,
+            machine=self._session.machine,
+            pair=trial.pair,
+            experiment=trial.experiment,
+            condition=trial.condition,
+            arm=trial.arm,
+            path=trial.path,
+            phase=trial.phase,
+            round=trial.round,
+            position=trial.position,
+            started_utc=started,
+            machine_threads=self._condition.machine_threads,
+            cli_source=self._session.cli_source if trial.path == "cli" else None,
+            fixed_sha256=inputs.fixed_sha256,
+            moving_sha256=inputs.moving_sha256,
+            params_sha256=inputs.params_sha256,
+            transform=self._prepared.transform,
+            jobs=self._condition.jobs,
+            strategy=self._condition.strategy,
+            **fields,
+        )
+
+    def _compare(self, steps: Iterable[Round]) -> None:
+        """Compare the two results of each complete round that has not been compared yet."""
+        for step in steps:
+            first, second = self._lines(step)
+            if first is None or second is None:
+                continue
+            keys = (first["key"], second["key"])
+            if self._kept.compared(keys):
+                continue
+            digests = (first["result_digest"], second["result_digest"])
+            mean_px, max_px = self._difference_px(digests)
+            self._kept.add_agreement(
+                Agreement(
+                    session=self._session.name,
+                    machine=self._session.machine,
+                    pair=self._session.pair.name,
+                    experiment=self._experiment.name,
+                    condition=self._condition.name,
+                    round=step.number,
+                    mean_px=mean_px,
+                    max_px=max_px,
+                    digests=digests,
+                    keys=keys,
+                )
+            )
+
+    def _difference_px(self, digests: tuple[str, str]) -> tuple[float, float]:
+        if digests[0] == digests[1]:
+            return 0.0, 0.0
+        folder = self._session.machine_folder
+        first, second = (transforms.read_chain(store.transform_files(folder, digest)) for digest in digests)
+        return transforms.difference_px(first, second)

@@ -1,0 +1,30 @@
+"""Which Python runs a pair's worker."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from repro.errors import UnavailableError
+from repro.installed import Installed
+from repro.layout import ROOT
+from repro.wheels import python_tag
+
+
+def pair_interpreter(installed: Installed, root: Path = ROOT) -> str:
+    """The interpreter that the pair's wheels were installed for.
+
+    This one where its version is right, else that of the pair's pixi environment. Raises
+    UnavailableError where there is neither.
+    """
+    running = python_tag(f"{sys.version_info.major}.{sys.version_info.minor}")
+    if installed.python_tag == running:
+        return sys.executable
+    prefix = root / ".pixi" / "envs" / installed.pair.environment
+    for candidate in (prefix / "bin" / "python", prefix / "python.exe"):
+        if candidate.is_file():
+            return str(candidate)
+    raise UnavailableError(
+        f"{installed.pair.name}: its wheels are for {installed.python_tag} and this Python is {running}: "
+        f"run `pixi run -e {installed.pair.environment} bench`, or `fetch` again with this Python"
+    )

@@ -1,0 +1,57 @@
+"""What a condition has measured so far: the bridge between the raw file and a running bench."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from repro.measurement import Agreement, Measurement
+from repro.store import RawFile, read_lines
+
+
+class Kept:
+    """The measurements of one raw file that count, by key, and the file itself to add to."""
+
+    def __init__(self, file: Path, header: Mapping[str, Any]) -> None:
+        """Read what an earlier run left. ``header`` is this session's line, written when needed."""
+        self._header: Mapping[str, Any] | None = header
+        self._lines: dict[str, Mapping[str, Any]] = {}
+        self._compared: set[tuple[str, ...]] = set()
+        for line in read_lines(file):
+            if line.get("kind") == "measurement" and line.get("status") == "ok":
+                self._lines[line["key"]] = line
+            elif line.get("kind") == "agreement":
+                self._compared.add(tuple(line["keys"]))
+        self._raw = RawFile(file)
+
+    def line(self, key: str) -> Mapping[str, Any] | None:
+        """The good measurement of a trial, or None where there is none yet."""
+        return self._lines.get(key)
+
+    def add(self, measurement: Measurement) -> None:
+        """Keep a measurement. One that is already there stays as it is."""
+        if measurement.key in self._lines:
+            return  # the warm-up of a resumed run, needed by the worker but measured before
+        self._append(measurement.line())
+        if measurement.status == "ok":
+            self._lines[measurement.key] = measurement.line()
+
+    def add_agreement(self, agreement: Agreement) -> None:
+        """Keep the comparison of a round's two results."""
+        self._append(agreement.line())
+        self._compared.add(agreement.keys)
+
+    def compared(self, keys: tuple[str, str]) -> bool:
+        """Whether the results of these two measurements have been compared."""
+        return keys in self._compared
+
+    def close(self) -> None:
+        """Close the raw file."""
+        self._raw.close()
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        if self._header is not None:
+            self._raw.append(self._header)
+            self._header = None
+        self._raw.append(line)

@@ -1,0 +1,83 @@
+"""From a pair and an experiment to the trials that bench will run, in their order. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from repro.model import Condition, Experiment, Pair, Trial
+from repro.order import order
+
+START_RUNS = 3
+"""How often the executable's own start (``--version``) is timed in each session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The trials of one round, in the order in which they run. Round 0 is the warm-up."""
+
+    number: int
+    trials: tuple[Trial, ...]
+
+
+def rounds(
+    pair: Pair, experiment: Experiment, condition: Condition, count: int, seed: int, paths: Collection[str]
+) -> list[Round]:
+    """The warm-up round and ``count`` measured ones of one condition.
+
+    ``paths`` are the paths that may run; an arm on another path is left out. The order within the
+    rounds is balanced and depends on the seed and on what is measured alone, so that asking for
+    more rounds does not change the first ones.
+    """
+    firsts = order(seed, f"{pair.name}/{experiment.name}/{condition.name}", count)
+    planned = []
+    for number in range(count + 1):
+        second_first = number > 0 and not firsts[number - 1]
+        arms = [arm for arm in ((1, 0) if second_first else (0, 1)) if condition.arms[arm] in paths]
+        planned.append(
+            Round(
+                number,
+                tuple(
+                    Trial(
+                        pair=pair.name,
+                        experiment=experiment.name,
+                        condition=condition.name,
+                        arm=arm,
+                        path=condition.arms[arm],
+                        phase="measure" if number else "warmup",
+                        round=number,
+                        position=position,
+                    )
+                    for position, arm in enumerate(arms)
+                ),
+            )
+        )
+    return planned
+
+
+def start_trials(pair: Pair, experiment: Experiment, condition: Condition, paths: Collection[str]) -> tuple[Trial, ...]:
+    """The timed starts of the executable that does nothing, ahead of a condition."""
+    if "cli" not in condition.arms or "cli" not in paths:
+        return ()
+    arm = condition.arms.index("cli")
+    return tuple(
+        Trial(
+            pair=pair.name,
+            experiment=experiment.name,
+            condition=condition.name,
+            arm=arm,
+            path="cli",
+            phase="start",
+            round=number,
+            position=0,
+        )
+        for number in range(1, START_RUNS + 1)
+    )
+
+
+def shard(items: Sequence[tuple[Experiment, Condition]], index: int, of: int) -> list[tuple[Experiment, Condition]]:
+    """The part ``index`` (from 1) of ``of`` parts: whole conditions, dealt out in turn.
+
+    A condition is never split: its rounds must run on one machine to be a ratio.
+    """
+    return [item for number, item in enumerate(items) if number % of == index - 1]

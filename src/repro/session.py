@@ -1,0 +1,266 @@
+"""One start of bench: which pairs and conditions, checked and made ready, then run in turn."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from repro import executables, images, installed, machine, plan, store
+from repro.arms import ApiArm, Arm, CliArm
+from repro.bench import ConditionResult, ConditionRun, Listener, Session, Stop, Tally
+from repro.children import Launcher
+from repro.errors import ConfigError, UnavailableError
+from repro.experiments import CUSTOM_IMAGES, with_threads
+from repro.images import ImageSet
+from repro.installed import Installed
+from repro.interpreter import pair_interpreter
+from repro.kept import Kept
+from repro.layout import RESULTS
+from repro.model import SCHEMA, Condition, Experiment, Pair, Path_, digest
+from repro.platforms import current_platform
+from repro.prepare import Prepared, custom_images, prepare
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the user asked bench to do."""
+
+    pairs: Sequence[Pair]
+    experiments: Sequence[Experiment]
+    out: Path = RESULTS
+    rounds: int | None = None
+    threads: int | None = None
+    fixed: Path | None = None
+    moving: Path | None = None
+    parameter_files: tuple[str, ...] = ()
+    elastix: Path | None = None
+    paths: frozenset[str] = frozenset({"cli", "api"})
+    seed: int = 1
+    precision: float = 0.03
+    timeout_s: float = 600.0
+    shard: tuple[int, int] = (1, 1)
+    fresh: bool = False
+    offline: bool = False
+    command: tuple[str, ...] = ()
+
+
+@dataclass
+class Summary:
+    """How a bench ended."""
+
+    tally: Tally = field(default_factory=Tally)
+    results: list[ConditionResult] = field(default_factory=list)
+    unavailable: dict[str, str] = field(default_factory=dict)
+    """Pair -> why it could not be run."""
+    wall_s: float = 0.0
+
+
+Work = list[tuple[Experiment, Prepared]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a pair is run with."""
+
+    installed: Installed
+    interpreter: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Everything checked: what to run, and with what."""
+
+    work: Work
+    parts: Mapping[str, Parts | str]
+    """Pair -> its parts, or why it cannot be run here."""
+
+
+def ready(options: Options, say: Callable[[str], None]) -> Ready:
+    """Every condition with its inputs read and checked, every pair with its parts.
+
+    Raises ConfigError or FetchError on anything that the user gave and that cannot be used.
+    """
+    return Ready(_work(options, say), {pair.name: _parts(pair, options.elastix) for pair in options.pairs})
+
+
+def physical_cores() -> int:
+    """What "0 threads" stands for, as in the posted script; the logical ones where psutil sees no others."""
+    return psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+
+
+def _parts(pair: Pair, elastix: Path | None) -> Parts | str:
+    try:
+        parts = installed.load(pair)
+        return Parts(parts if elastix is None else _with_executable(parts, elastix), pair_interpreter(parts))
+    except UnavailableError as error:
+        return str(error)
+
+
+def _with_executable(parts: Installed, path: Path) -> Installed:
+    """The pair with the executable that the user gave in place of the fetched one."""
+    request = executables.Request(parts.pair.executable, current_platform(), parts.folder)
+    given = executables.provide(request, str(path))
+    return dataclasses.replace(
+        parts,
+        elastix_command=given.command,
+        elastix_env=given.environment,
+        cli_source=given.source,
+        lock=digest([parts.lock, dict(given.files)]),
+        provenance={**parts.provenance, "given": dict(given.files)},
+    )
+
+
+def _work(options: Options, say: Callable[[str], None]) -> Work:
+    chosen = [(experiment, condition) for experiment in options.experiments for condition in experiment.conditions]
+    custom = _custom(options)
+    sets: dict[str, ImageSet] = {CUSTOM_IMAGES: custom} if custom else {}
+    work = []
+    for experiment, condition in plan.shard(chosen, *options.shard):
+        changed = _changed(condition, options, has_custom=custom is not None)
+        if changed.images not in sets:
+            sets[changed.images] = images.image_set(changed.images, offline=options.offline, say=say)
+        work.append((experiment, prepare(changed, sets[changed.images], physical_cores())))
+    return work
+
+
+def run(options: Options, checked: Ready, listener: Listener, stop: Stop) -> Summary:
+    """Run the work for each pair, one pair after the other.
+
+    A pair that cannot be had here is recorded as unavailable and the rest runs.
+    """
+    summary, start = Summary(), time.perf_counter()
+    name = machine.machine_id()
+    folder = options.out / "raw" / name
+    with store.locked(folder):
+        store.clear_work(folder)
+        for pair in options.pairs:
+            if stop.requested:
+                break
+            header = _header(options, pair, name)
+            parts = checked.parts[pair.name]
+            if isinstance(parts, str):
+                listener.say(f"unavailable: {parts}")
+                summary.unavailable[pair.name] = parts
+                _record_unavailable(folder / pair.name, header, parts)
+            else:
+                _run_pair(options, parts, checked.work, header, folder, listener, stop, summary)
+    summary.wall_s = time.perf_counter() - start
+    return summary
+
+
+def _run_pair(
+    options: Options,
+    parts: Parts,
+    work: Work,
+    header: Mapping[str, Any],
+    machine_folder: Path,
+    listener: Listener,
+    stop: Stop,
+    summary: Summary,
+) -> None:
+    pair = parts.installed.pair
+    folder = machine_folder / pair.name
+    if options.fresh:
+        for name in {experiment.name for experiment, _ in work}:
+            store.set_aside(folder / f"{name}.jsonl")
+    session = Session(
+        name=header["session"],
+        machine=header["machine"],
+        machine_folder=machine_folder,
+        pair=pair,
+        lock=parts.installed.lock,
+        cli_source=parts.installed.cli_source,
+        seed=options.seed,
+        rounds=options.rounds,
+        precision=options.precision,
+        paths=options.paths,
+    )
+    common = {**header, "lock": parts.installed.lock, "provenance": dict(parts.installed.provenance)}
+    with Launcher() as launcher:
+        for experiment, prepared in work:
+            if stop.requested:
+                return
+            kept = Kept(folder / f"{experiment.name}.jsonl", {**common, "experiment": _about(experiment, work)})
+            makers = _makers(parts, prepared, launcher, folder, options.timeout_s)
+            run = ConditionRun(session, experiment, prepared, kept, makers, listener, stop, summary.tally)
+            summary.results.append(run.run())
+
+
+def _makers(
+    parts: Parts, prepared: Prepared, launcher: Launcher, folder: Path, timeout_s: float
+) -> Mapping[Path_, Callable[[], Arm]]:
+    log = folder / "logs" / f"worker-{prepared.condition.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return {
+        "cli": lambda: CliArm(parts.installed, prepared, launcher, timeout_s),
+        "api": lambda: ApiArm(parts.installed, prepared, log, timeout_s, parts.interpreter),
+    }
+
+
+def _custom(options: Options) -> ImageSet | None:
+    if (options.fixed is None) != (options.moving is None):
+        raise ConfigError("--fixed and --moving go together; give both")
+    if options.fixed is None or options.moving is None:
+        return None
+    return custom_images(options.fixed, options.moving)
+
+
+def _changed(condition: Condition, options: Options, *, has_custom: bool) -> Condition:
+    if options.threads is not None:
+        condition = with_threads(condition, options.threads)
+    if options.parameter_files:
+        condition = dataclasses.replace(condition, parameter_files=options.parameter_files)
+    return dataclasses.replace(condition, images=CUSTOM_IMAGES) if has_custom else condition
+
+
+def _header(options: Options, pair: Pair, name: str) -> dict[str, Any]:
+    """The session line: everything that the measurements of this start have in common."""
+    return {
+        "kind": "session",
+        "schema": SCHEMA,
+        "session": uuid.uuid4().hex[:16],
+        "machine": name,
+        "started_utc": store.utc_now(),
+        "command": list(options.command),
+        "pair": pair.name,
+        "itk_elastix": pair.itk_elastix,
+        "elastix": pair.elastix,
+        "python": sys.version.split()[0],
+        "fingerprint": machine.fingerprint(),
+        "seed": options.seed,
+        "status": "ok",
+        "note": "",
+    }
+
+
+def _about(experiment: Experiment, work: Iterable[tuple[Experiment, Prepared]]) -> dict[str, Any]:
+    """What the session line of an experiment's raw file says of the experiment."""
+    conditions = {
+        prepared.condition.name: dataclasses.asdict(prepared.condition)
+        for other, prepared in work
+        if other is experiment
+    }
+    return {
+        "name": experiment.name,
+        "question": experiment.question,
+        "rounds": experiment.rounds,
+        "conditions": conditions,
+    }
+
+
+def _record_unavailable(folder: Path, header: Mapping[str, Any], reason: str) -> None:
+    """One session line says why; it is not repeated on every run."""
+    file = folder / "unavailable.jsonl"
+    if any(line.get("note") == reason for line in store.read_lines(file)):
+        return
+    raw = store.RawFile(file)
+    raw.append({**header, "status": "unavailable", "note": reason})
+    raw.close()

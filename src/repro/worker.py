@@ -1,0 +1,160 @@
+"""The API path's child: a persistent process that registers with itk-elastix when asked.
+
+It is run as a file, by the pair's own interpreter with ``-I -S`` and the pair's own wheels, and
+imports nothing but the standard library, itk and ``resources_used.py`` beside it. It reads one JSON request
+a line on stdin and answers with one JSON line on what was stdout when it started; ITK's and
+elastix's own output goes to stderr, which the parent keeps in a log file.
+
+    python -I -S worker.py SITE_PACKAGES
+
+Requests: ``{"op": "load", "fixed": path, "moving": path}`` answers with the seconds of each part
+of loading; ``{"op": "register", ...}`` (see ``register``) with the seconds of the call, what took
+effect and what the process has used; ``{"op": "stop"}`` ends it. A failed request answers with
+``error``, with the traceback in the log; the worker lives on.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import pathlib
+import sys
+import time
+import traceback
+from typing import Any
+
+_THREADERS = {0: "Platform", 1: "Pool", 2: "TBB"}  # itk::MultiThreaderBaseEnums::Threader
+
+
+def _neighbour(name: str) -> Any:
+    """A module beside this file, without putting the folder on the path of itk's imports."""
+    spec = importlib.util.spec_from_file_location(name, pathlib.Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+resources_used = _neighbour("resources_used")
+
+
+class Worker:
+    """What lives on between requests: the itk module and the two images."""
+
+    def __init__(self) -> None:
+        self.itk: Any = None
+        self.images: tuple[Any, Any] = (None, None)
+        self.files: tuple[str, str] = ("", "")
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The answer to one request."""
+        return {"load": self.load, "register": self.register}[request["op"]](request)
+
+    def load(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Import itk, read both images, load the registration class; seconds of each."""
+        parts, files = {}, (request["fixed"], request["moving"])
+        clock = time.perf_counter
+        start = clock()
+        import itk
+
+        self.itk = itk
+        parts["import_itk"] = clock() - start
+        start = clock()
+        if files != self.files:
+            # elastix registers float images inside (FixedInternalImagePixelType), so both paths
+            # convert once, while reading.
+            self.images = (itk.imread(files[0], itk.F), itk.imread(files[1], itk.F))
+            self.files = files
+        parts["read_images"] = clock() - start
+        start = clock()
+        self._registration(itk.ParameterObject.New())
+        parts["registration_class"] = clock() - start
+        return {"parts": parts, **self.versions()}
+
+    def versions(self) -> dict[str, Any]:
+        """Versions of the interpreter and of the wheels, as the wheels themselves say them."""
+        from importlib import metadata
+
+        return {
+            "python": sys.version.split()[0],
+            "itk": self.itk.Version.GetITKVersion(),
+            "itk_elastix": metadata.version("itk-elastix"),
+        }
+
+    def register(self, request: dict[str, Any]) -> dict[str, Any]:
+        """One registration.
+
+        Request: ``parameter_files`` (run in a row), ``output`` (folder), ``threads`` (or null),
+        ``threads_by`` ("parameter", "method" or "none"). The timed part is what the post timed:
+        the objects are made, set up and updated; files and images are read before it.
+        """
+        itk = self.itk
+        before = resources_used.usage()
+        start = time.perf_counter()
+        parameters = itk.ParameterObject.New()
+        for file in request["parameter_files"]:
+            parameters.AddParameterFile(file)
+        if request["threads_by"] == "parameter":
+            for index in range(parameters.GetNumberOfParameterMaps()):
+                parameters.SetParameter(index, "NumberOfThreads", str(request["threads"]))
+        registration = self._registration(parameters)
+        registration.SetOutputDirectory(request["output"])
+        registration.SetLogToConsole(False)
+        registration.SetLogToFile(True)
+        if request["threads_by"] == "method":
+            registration.SetNumberOfThreads(request["threads"])
+        registration.UpdateLargestPossibleRegion()
+        wall_s = time.perf_counter() - start
+        after = resources_used.usage()
+        used = {
+            name: None if value is None or before[name] is None else value - before[name]
+            for name, value in after.items()
+        }
+        return {"wall_s": wall_s, "used": used, "peak_bytes": resources_used.peak_bytes(), **self.effective()}
+
+    def _registration(self, parameters: Any) -> Any:
+        fixed, moving = self.images
+        registration = self.itk.ElastixRegistrationMethod[type(fixed), type(moving)].New()
+        registration.SetFixedImage(fixed)
+        registration.SetMovingImage(moving)
+        registration.SetParameterObject(parameters)
+        return registration
+
+    def effective(self) -> dict[str, Any]:
+        """What ITK really uses, asked of ITK after the call."""
+        base = self.itk.MultiThreaderBase
+        threader = int(base.GetGlobalDefaultThreader())
+        return {
+            "threader": _THREADERS.get(threader, str(threader)),
+            "default_threads": int(base.GetGlobalDefaultNumberOfThreads()),
+            "maximum_threads": int(base.GetGlobalMaximumNumberOfThreads()),
+            "work_units": int(base.New().GetNumberOfWorkUnits()),
+        }
+
+
+def main() -> None:
+    """Answer requests until stdin ends."""
+    sys.path.insert(0, sys.argv[1])
+    # The protocol keeps the pipe; whatever C++ prints on descriptor 1 goes to the log.
+    protocol = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    worker = Worker()
+    print(json.dumps({"hello": os.getpid()}), file=protocol, flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request["op"] == "stop":
+            break
+        try:
+            answer = worker.answer(request)
+        except BaseException as error:  # itk raises RuntimeError, wrapping trouble anything
+            traceback.print_exc()
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), file=protocol, flush=True)
+    # Tearing ITK's modules down takes seconds and can crash; nothing is left to save.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
