@@ -1,0 +1,327 @@
+"""The command line. Only this module prints and exits; it reads as a table of contents.
+
+Everything heavy is imported inside the commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from repro import errors, layout
+from repro.errors import ConfigError, ReproError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from repro.bench import Stop
+    from repro.model import Experiment, Pair
+    from repro.session import Options, Summary
+    from repro.tables import Rows
+
+app = typer.Typer(
+    name="python -m repro",
+    help="Reproduce, explain and settle the speed difference between itk-elastix and elastix.",
+    epilog="Exit status: 0 all good; 1 a trial failed; 2 usage or configuration; "
+    "3 the two paths' results disagree; 130 interrupted.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+pair_app = typer.Typer(help="Add a pair to the workspace.", no_args_is_help=True)
+app.add_typer(pair_app, name="pair")
+
+DEFAULT_EXPERIMENTS = ("posted",)
+QUICK_EXPERIMENTS = ("posted",)
+QUICK_ROUNDS = 3
+
+PairNames = Annotated[list[str] | None, typer.Argument(metavar="[PAIR]...", help="Pairs; none: all of them.")]
+Out = Annotated[Path, typer.Option(help="Results folder.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Never open a connection; say what is missing.")]
+Experiments = Annotated[list[str] | None, typer.Option("--experiment", help="Experiment; may be repeated.")]
+Rounds = Annotated[int | None, typer.Option(min=1, help="Most rounds a condition; default: the experiment's.")]
+Shard = Annotated[str, typer.Option(metavar="I/N", help="Only part I of N of the conditions.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
+Seed = Annotated[int, typer.Option(help="Seed of the order within the rounds.")]
+Quick = Annotated[bool, typer.Option("--quick", help=f"{QUICK_ROUNDS} rounds of the posted experiment, no more.")]
+# One step of pixi's bench-all: the last step gives the status, because pixi stops at the first
+# one that fails and the other pairs' results would never be merged.
+DeferExit = Annotated[bool, typer.Option("--defer-exit", hidden=True)]
+
+
+def main() -> NoReturn:
+    """Run the command; a known error becomes a message and its exit status."""
+    try:
+        status = app(standalone_mode=False)
+    except ReproError as error:
+        _say(f"error: {error}")
+        status = error.exit_status
+    except typer.Exit as error:
+        status = error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        _say("interrupted; everything measured so far is kept, the same command goes on from there")
+        status = errors.EXIT_INTERRUPTED
+    except Exception as error:
+        # typer's own usage errors (click's, whichever click it carries) know how to show themselves
+        show = getattr(error, "show", None)
+        if show is None:
+            raise
+        show()
+        status = getattr(error, "exit_code", errors.EXIT_USAGE)
+    sys.exit(status if isinstance(status, int) else errors.EXIT_OK)
+
+
+@app.command()
+def pairs(
+    verify: Annotated[bool, typer.Option("--verify", help="Check everything on disk against its checksums.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """The pairs: versions, whether this platform has them, what is fetched and verified."""
+    from repro import pairstable
+
+    known = _load_pairs(None)
+    problems = pairstable.verify(known) if verify else []
+    for problem in problems:
+        _say(problem)
+    _show(pairstable.rows(known), pairstable.facts(known), as_json)
+    return errors.EXIT_USAGE if problems else errors.EXIT_OK
+
+
+@app.command()
+def fetch(
+    names: PairNames = None,
+    source: Annotated[str, typer.Option(help="Executable from: auto, release, debian, or a path.")] = "auto",
+    offline: Offline = False,
+    require_pinned: Annotated[bool, typer.Option("--require-pinned", help="Refuse archives without sha256.")] = False,
+    defer_exit: DeferExit = False,
+) -> int:
+    """Wheels, executables and images: downloaded, verified, put in place."""
+    from repro import fetch as fetching
+    from repro import images
+    from repro.errors import FetchError
+
+    status = errors.EXIT_OK
+    for pair in _load_pairs(names):
+        try:
+            fetching.fetch_pair(pair, source=source, offline=offline, require_pinned=require_pinned, say=_say)
+        except FetchError as error:
+            _say(f"{pair.name} is unavailable: {error}")
+            status = errors.EXIT_USAGE
+    images.image_set("posted", offline=offline, say=_say)
+    return errors.EXIT_OK if defer_exit else status
+
+
+@app.command()
+def plan(
+    names: PairNames = None,
+    experiment: Experiments = None,
+    rounds: Rounds = None,
+    seed: Seed = 1,
+    shard: Shard = "1/1",
+    out: Out = layout.RESULTS,
+    as_json: AsJson = False,
+) -> None:
+    """The trials that bench would run, in their order, with an estimate of the time."""
+    from repro import plantable
+
+    planned = plantable.plan_all(
+        _load_pairs(names), _load_experiments(experiment), rounds, seed, _shard(shard), out / "raw"
+    )
+    _show(plantable.rows(planned), [dataclasses.asdict(entry) for entry in planned], as_json)
+
+
+@app.command()
+def bench(
+    names: PairNames = None,
+    experiment: Experiments = None,
+    rounds: Rounds = None,
+    runs: Annotated[int | None, typer.Option(min=1, help="As posted: the same as --rounds.")] = None,
+    precision: Annotated[float, typer.Option(help="Stop at this relative half width of the interval.")] = 0.03,
+    threads: Annotated[int | None, typer.Option(min=0, help="Threads asked for; 0 = physical cores.")] = None,
+    fixed: Annotated[Path | None, typer.Option(help="Fixed image instead of the experiment's.")] = None,
+    moving: Annotated[Path | None, typer.Option(help="Moving image instead of the experiment's.")] = None,
+    params: Annotated[list[str] | None, typer.Option(help="Parameter file; repeat to run several in a row.")] = None,
+    elastix: Annotated[Path | None, typer.Option(help="Use this elastix executable.")] = None,
+    no_cli: Annotated[bool, typer.Option("--no-cli", help="Leave the executable out.")] = False,
+    no_itk: Annotated[bool, typer.Option("--no-itk", help="Leave the Python API out.")] = False,
+    seed: Seed = 1,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds after which a trial is stopped.")] = 600,
+    shard: Shard = "1/1",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget these pairs' measurements and start over.")] = False,
+    out: Out = layout.RESULTS,
+    offline: Offline = False,
+    quick: Quick = False,
+    defer_exit: DeferExit = False,
+) -> int:
+    """Run an experiment's rounds on both paths; what is measured already is not run again."""
+    from repro.session import Options
+
+    paths = frozenset({"cli", "api"} - ({"cli"} if no_cli else set()) - ({"api"} if no_itk else set()))
+    if not paths:
+        raise ConfigError("--no-cli and --no-itk together leave nothing to run; give one of them")
+    options = Options(
+        pairs=_load_pairs(names, environment=True),
+        experiments=_load_experiments(experiment or (list(QUICK_EXPERIMENTS) if quick else None)),
+        out=out,
+        rounds=rounds or runs or (QUICK_ROUNDS if quick else None),
+        precision=precision,
+        threads=threads,
+        fixed=fixed,
+        moving=moving,
+        parameter_files=tuple(params or ()),
+        elastix=elastix,
+        paths=paths,
+        seed=seed,
+        timeout_s=timeout,
+        shard=_shard(shard),
+        fresh=fresh,
+        offline=offline,
+        command=tuple(_without_folders(argument) for argument in sys.argv[1:]),
+    )
+    status = _bench(options)
+    return errors.EXIT_OK if defer_exit and status != errors.EXIT_INTERRUPTED else status
+
+
+def _bench(options: Options) -> int:
+    """Run, show the tables, and give the exit status."""
+    from repro import session, tables
+    from repro.bench import Stop
+    from repro.terminal import Terminal, table
+
+    stop = Stop()
+    _listen_for_interrupts(stop)
+    checked = session.ready(options, _say)
+    with Terminal(_console(stderr=True)) as terminal:
+        summary = session.run(options, checked, terminal, stop)
+    for result in summary.results:
+        _console().print(table(tables.posted(result)))
+    _say(tables.closing(summary))
+    return _status(summary, stop.requested)
+
+
+def _status(summary: Summary, interrupted: bool) -> int:
+    if interrupted:
+        return errors.EXIT_INTERRUPTED
+    return errors.EXIT_TRIAL_FAILED if summary.tally.failed else errors.EXIT_OK
+
+
+@app.command()
+def merge(
+    folders: Annotated[list[Path] | None, typer.Argument(metavar="[DIR]...", help="Raw or results folders.")] = None,
+    out: Out = layout.RESULTS,
+    defer_exit: DeferExit = False,
+) -> int:
+    """Any number of machines' raw results into trials.csv and comparison.csv."""
+    from repro import merge as merging
+    from repro import tables
+    from repro.terminal import table
+
+    merged = merging.merge(folders or [out / "raw"], out)
+    for note in merged.notes:
+        _say(note)
+    _console().print(table(tables.comparison(out / "comparison.csv")))
+    _say(f"written: {layout.shown(out / 'trials.csv')}, {layout.shown(out / 'comparison.csv')}")
+    return errors.EXIT_OK if defer_exit else merged.exit_status
+
+
+@app.command("bench-all")
+def bench_all(quick: Quick = False, offline: Offline = False, out: Out = layout.RESULTS) -> int:
+    """Fetch, bench and merge for every pair. (pixi's task of this name does it pair by pair.)"""
+    fetch(offline=offline, defer_exit=True)
+    status = bench(quick=quick, offline=offline, out=out)
+    if status == errors.EXIT_INTERRUPTED:
+        return status
+    return max(status, merge(out=out))
+
+
+@pair_app.command("add")
+def pair_add(
+    itk_elastix: Annotated[str, typer.Argument(help="itk-elastix version, as 0.25.4.")],
+    elastix: Annotated[str, typer.Argument(help="elastix version, as 5.3.1.")],
+    as_of: Annotated[str, typer.Option("--as-of", metavar="DATE", help="Resolve the wheels as of this day.")],
+    python: Annotated[str, typer.Option(help="Python of the pair's environment.")] = "3.14",
+) -> None:
+    """Add a pair: its entry, its wheel lock and its pixi environment."""
+    import datetime
+
+    from repro.pairadd import add_pair
+
+    try:
+        day = datetime.date.fromisoformat(as_of)
+    except ValueError as error:
+        raise ConfigError(f"--as-of {as_of!r} is not a date; write it as 2026-08-22") from error
+    add_pair(itk_elastix, elastix, day, python=python, say=_say)
+
+
+def _load_pairs(names: list[str] | None, *, environment: bool = False) -> list[Pair]:
+    """Pairs by name; none: the pair of the pixi environment (if asked for), else all."""
+    from repro.config import load_pairs
+
+    known = load_pairs()
+    if not names and environment and os.environ.get("REPRO_PAIR"):
+        names = [os.environ["REPRO_PAIR"]]
+    for name in names or ():
+        if name not in known:
+            raise ConfigError(f"unknown pair {name!r}; {layout.shown(layout.PAIRS_TOML)} has: {', '.join(known)}")
+    return [known[name] for name in names or known]
+
+
+def _load_experiments(names: list[str] | None) -> list[Experiment]:
+    from repro.experiments import choose, load_experiments
+
+    return choose(load_experiments(), names or DEFAULT_EXPERIMENTS)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    index, _, of = text.partition("/")
+    if not (index.isdigit() and of.isdigit() and 1 <= int(index) <= int(of)):
+        raise ConfigError(f"--shard {text!r} must be I/N with I from 1 to N, as 2/4")
+    return int(index), int(of)
+
+
+def _without_folders(argument: str) -> str:
+    """An argument as the results may keep it: folders name users and homes."""
+    option, equals, value = argument.rpartition("=")
+    return f"{option}{equals}{Path(value).name}" if {"/", "\\"} & set(value) else argument
+
+
+def _listen_for_interrupts(stop: Stop) -> None:
+    """The first Ctrl-C lets the trial finish, the second ends it; SIGTERM is as the second."""
+
+    def interrupted(number: int, _: FrameType | None) -> None:
+        if number == signal.SIGTERM or stop.requested:
+            raise KeyboardInterrupt
+        stop.requested = True
+        _say("finishing this trial; press Ctrl-C again to stop at once")
+
+    signal.signal(signal.SIGINT, interrupted)
+    signal.signal(signal.SIGTERM, interrupted)
+
+
+def _show(rows: Rows, data: object, as_json: bool) -> None:
+    """A table for people or JSON for scripts, on stdout."""
+    if as_json:
+        print(json.dumps(data, indent=2, default=str))
+        return
+    from repro.terminal import table
+
+    _console().print(table(rows))
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

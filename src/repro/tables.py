@@ -1,0 +1,117 @@
+"""The tables of the terminal, as rows of text; nothing here prints."""
+
+from __future__ import annotations
+
+import csv
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from repro.bench import ConditionResult
+from repro.session import Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A table: title, heads, rows and a closing remark."""
+
+    title: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    remark: str = ""
+
+
+def posted(result: ConditionResult) -> Rows:
+    """The table of the post: a line per run, the warm-up marked, then the steady state.
+
+    The post's steady state is the mean over runs 2 and later; the ratio of the comparison is
+    another figure (the median of the rounds' ratios), see docs/method.md.
+    """
+    names = {"cli": "CLI (s)", "api": "itk-API (s)"}
+    rows, measured = [], []
+    for step in result.rounds:
+        seconds = tuple(_seconds(line) for line in step.lines)
+        if seconds == (None, None):
+            continue
+        mark = "" if step.number else "*"
+        rows.append((f"{mark}{step.number + 1}", *(_text(value) for value in seconds), _ratio(*seconds)))
+        if step.number:
+            measured.append(seconds)
+    return Rows(
+        title=f"{result.pair} {result.experiment}/{result.condition.name}",
+        heads=("Run", *(names[path] for path in result.condition.arms), "ratio"),
+        rows=tuple(rows),
+        remark=_steady_state(result, measured),
+    )
+
+
+def _steady_state(result: ConditionResult, measured: Sequence[tuple[float | None, float | None]]) -> str:
+    means = []
+    for arm in (0, 1):
+        values = [seconds[arm] for seconds in measured if seconds[arm] is not None]
+        means.append(statistics.fmean(value for value in values if value is not None) if values else None)
+    if not measured:
+        return "* warm-up; no measured run"
+    names = {"cli": "CLI", "api": "itk-API"}
+    said = ", ".join(
+        f"{names[path]} {_text(mean)} s" for path, mean in zip(result.condition.arms, means, strict=True) if mean
+    )
+    return f"* warm-up. Steady-state average over runs 2+: {said}; ratio {_ratio(means[0], means[1])}"
+
+
+def _seconds(line: Mapping[str, Any] | None) -> float | None:
+    return None if line is None else float(line["wall_s"])
+
+
+def _text(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _ratio(first: float | None, second: float | None) -> str:
+    return "-" if first is None or second is None else f"{second / first:.2f}x"
+
+
+def comparison(file: Path) -> Rows:
+    """The rows of comparison.csv in short: medians, ratio with its interval, what it means."""
+    with file.open(newline="", encoding="utf-8") as stream:
+        listed = list(csv.DictReader(stream))
+    several = len({row["machine"] for row in listed}) > 1
+    heads = ("pair", "experiment/condition", "CLI median (s)", "API median (s)", "ratio", "verdict", "status")
+    rows = []
+    for row in listed:
+        interval = f" [{_short(row['ratio_low'])}, {_short(row['ratio_high'])}]" if row["ratio_low"] else ""
+        cells = (
+            row["pair"],
+            "/".join(filter(None, (row["experiment"], row["condition"]))),
+            _short(row["cli_median_s"]),
+            _short(row["api_median_s"]),
+            f"{_short(row['ratio'])}{interval}",
+            row["verdict"],
+            row["status"],
+        )
+        rows.append((row["machine"], *cells) if several else cells)
+    return Rows(
+        title="API over CLI: above 1 the API is slower",
+        heads=("machine", *heads) if several else heads,
+        rows=tuple(rows),
+    )
+
+
+def _short(text: str) -> str:
+    return f"{float(text):.3g}" if text else ""
+
+
+def closing(summary: Summary) -> str:
+    """What bench did, in a line or two: trials, how much of the time was spent in them."""
+    tally = summary.tally
+    said = [f"{len(tally.measurements)} trials run, {tally.failed} failed, {tally.skipped} measured before"]
+    if tally.measurements:
+        loading = sum(measurement.load_s or 0.0 for measurement in tally.measurements)
+        said.append(
+            f"{summary.wall_s:.0f} s, {tally.busy_s / summary.wall_s:.0%} of it inside trials "
+            f"(loading {loading:.0f} s included)"
+        )
+    said += [f"unavailable: {pair}: {reason}" for pair, reason in summary.unavailable.items()]
+    return "\n".join(said)
