@@ -59,6 +59,9 @@ WINDOWS = {
         "    SystemProductName    REG_SZ    Virtual Machine\r\n"
     ),
     r"reg query HKLM\SOFTWARE\Microsoft\Cryptography /v MachineGuid": "    MachineGuid    REG_SZ    cccc-dddd\r\n",
+    r"reg query HKLM\SYSTEM\CurrentControlSet\Control\FileSystem /v LongPathsEnabled": (
+        "    LongPathsEnabled    REG_DWORD    0x0\r\n"
+    ),
     "powercfg /getactivescheme": "GUID: a1841308-3541-4fab-bc81-f71556f20b4a  (Énergie)\r\n",
 }
 
@@ -161,6 +164,7 @@ def test_a_windows_machine() -> None:
         "cpu": "AMD EPYC 7763 64-Core Processor",
         "virtualization": "Virtual Machine",
         "power_plan": "power saver",
+        "long_paths": "off",
         "turbo": "unknown",
     }
     assert {key: facts[key] for key in expected} == expected

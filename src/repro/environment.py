@@ -45,7 +45,8 @@ def child_environment(
     for the child's libraries first.
     """
     allowed = re.compile("|".join(_ALLOWED["win32" if system == "win32" else "posix"]))
-    environment = {name: value for name, value in parent.items() if allowed.fullmatch(_known_as(name, system))}
+    known = {_known_as(name, system): value for name, value in parent.items()}
+    environment = {name: value for name, value in known.items() if allowed.fullmatch(name)}
     environment |= extra
     if library_path:
         variable = platforms.library_path_variable(system)
@@ -57,7 +58,8 @@ def child_environment(
 def removed(parent: Mapping[str, str] = os.environ, system: str = sys.platform) -> list[str]:
     """Names of variables that would have decided a measurement and were kept from the children."""
     kept = child_environment({}, parent=parent, system=system)
-    return sorted(name for name in parent if _TELLING.match(_known_as(name, system)) and name not in kept)
+    known = {_known_as(name, system) for name in parent}
+    return sorted(name for name in known if _TELLING.match(name) and name not in kept)
 
 
 def itk_environment(machine_threads: int | None, threader: str | None) -> dict[str, str]:
@@ -75,4 +77,5 @@ def itk_environment(machine_threads: int | None, threader: str | None) -> dict[s
 
 
 def _known_as(name: str, system: str) -> str:
+    """Windows does not tell cases apart, and Python writes them all in capitals there."""
     return name.upper() if system == "win32" else name

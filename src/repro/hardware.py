@@ -235,6 +235,9 @@ def windows(probe: Probe) -> dict[str, Any]:
         else "",
         "container": "none",
         "power_plan": _POWER_PLANS.get(scheme, "custom" if scheme else ""),
+        "long_paths": {"0x1": "on", "0x0": "off"}.get(
+            _registry(probe, r"HKLM\SYSTEM\CurrentControlSet\Control\FileSystem", "LongPathsEnabled")
+        ),
         "clock_source": "QueryPerformanceCounter",
         "cgroup_cpu_cores": "none",
         "cgroup_memory_bytes": "none",

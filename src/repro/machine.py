@@ -35,7 +35,7 @@ _KEYS = (
     *("cpu", "physical_cores", "logical_cores", "usable_cores", "core_kinds", "smt", "max_mhz", "numa_nodes"),
     *("governor", "frequency_driver", "turbo", "power_plan", "translated"),
     *("virtualization", "container", "cgroup_cpu_cores", "cgroup_memory_bytes"),
-    *("memory_bytes", "swap_bytes", "huge_pages", "clock_source", "clock_resolution_s", "priority"),
+    *("memory_bytes", "swap_bytes", "huge_pages", "clock_source", "clock_resolution_s", "priority", "long_paths"),
     *("python", "python_implementation", "python_build", "python_compiler", "python_options"),
     "environment_removed",
 )

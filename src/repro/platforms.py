@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import os
 import platform
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path, PureWindowsPath
+from typing import Any, TextIO
 
 _SYSTEMS = {"linux": "linux", "darwin": "osx", "win32": "win"}
 _MACHINES = {"x86_64": "64", "amd64": "64", "aarch64": "arm64", "arm64": "arm64"}
@@ -37,6 +39,23 @@ def executable_name(name: str, system: str = sys.platform) -> str:
 def library_path_variable(system: str = sys.platform) -> str:
     """The variable in which the loader looks for an executable's own libraries."""
     return {"darwin": "DYLD_LIBRARY_PATH", "win32": "PATH"}.get(system, "LD_LIBRARY_PATH")
+
+
+def long_path(path: Path, system: str = sys.platform) -> str:
+    r"""The path as text that works beyond 260 characters, which Windows allows only after ``\\\\?\\``."""
+    text = str(path)
+    if system != "win32" or text.startswith("\\\\?\\") or not PureWindowsPath(text).is_absolute():
+        return text
+    if text.startswith("\\\\"):
+        return "\\\\?\\UNC\\" + text[2:]
+    return "\\\\?\\" + str(PureWindowsPath(text))
+
+
+def speak_utf8(*streams: TextIO) -> None:
+    """Let streams take any character, also a Windows console or pipe with a code page of its own."""
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper) and (stream.encoding or "").lower().replace("-", "") != "utf8":
+            stream.reconfigure(encoding="utf-8", errors="replace")
 
 
 def thin_python() -> str:
