@@ -35,6 +35,7 @@ class Record:
     file: str
     """Name of the package's file, as apt gives it."""
     sha256: str
+    bytes: int
     needs: frozenset[str]
     """Names in Depends and Pre-Depends, alternatives included."""
     provides: frozenset[str]
@@ -202,12 +203,20 @@ def _configuration(root: Path) -> str:
 
 def _record(text: str) -> Record | None:
     fields = dict(re.findall(r"^([\w-]+): (.*)$", text, re.MULTILINE))
-    if not {"Package", "Version", "Filename", "SHA256"} <= fields.keys():
+    if not {"Package", "Version", "Filename", "SHA256", "Size"} <= fields.keys():
         return None
     needs = _NAME.findall(fields.get("Depends", "")) + _NAME.findall(fields.get("Pre-Depends", ""))
     file = f"{fields['Package']}_{fields['Version'].replace(':', '%3a')}_{fields['Architecture']}.deb"
     provides = _NAME.findall(fields.get("Provides", ""))
-    return Record(fields["Package"], fields["Version"], file, fields["SHA256"], frozenset(needs), frozenset(provides))
+    return Record(
+        fields["Package"],
+        fields["Version"],
+        file,
+        fields["SHA256"],
+        int(fields["Size"]),
+        frozenset(needs),
+        frozenset(provides),
+    )
 
 
 def _is_whole(file: Path, record: Record) -> bool:

@@ -22,6 +22,9 @@ from repro.downloads import UnreachableError
 from repro.errors import FetchError
 
 PACKAGE = "elastix"
+LARGE_BYTES = 16 << 20
+"""A package of this size waits until no smaller one can help: VTK, which ITK's package depends on
+and elastix does not load, is more than all the others together."""
 _TIMEOUT_S = 120
 
 
@@ -93,7 +96,7 @@ def _from_suite(
             break
         needs = {need for name in stage.owners() & used.keys() for need in records[name].needs}
         wave = {name for name, one in records.items() if needs & {name, *one.provides}} - used.keys()
-        wave = wave or records.keys() - used.keys()
+        wave = {name for name in wave if records[name].bytes < LARGE_BYTES} or wave or records.keys() - used.keys()
     if missing:
         raise FetchError(f"Debian {apt.suite}: no package of elastix has {', '.join(sorted(missing)[:5])}; "
                          "give another executable with --source PATH")  # fmt: skip

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from repro import layout
 from repro.errors import FetchError
@@ -111,7 +112,7 @@ def ca_bundle(environment: Mapping[str, str] = os.environ) -> str | None:
 def write_atomically(file: Path, text: str) -> None:
     """Write the text so that a reader finds the old file or the new one, never a part."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    part = file.with_name(f".tmp-{file.name}-{os.getpid()}")
     part.write_text(text, encoding="utf-8", newline="\n")
     part.replace(file)
 
@@ -184,9 +185,13 @@ def _attempt(url: str, file: Path, expected: str, limits: Limits, deadline: floa
             raise UnreachableError(f"{file.name}: {url}: the server answers {status}, there is no such file") from error
         raise _PassingError(f"the server answers {status}") from error
     except requests.exceptions.RequestException as error:
+        # No network does not come back within seconds: tell at once.
         if _is_name_failure(error):
-            raise UnreachableError(f"{file.name}: the name of the server in {url} cannot be resolved "
-                                   "(no network?)") from error  # fmt: skip
+            raise UnreachableError(f"{urlsplit(url).hostname} cannot be reached: its name is not resolved") from error
+        if isinstance(error, requests.exceptions.ConnectTimeout):
+            raise UnreachableError(
+                f"{urlsplit(url).hostname} cannot be reached: no connection within {limits.connect_s:g} s"
+            ) from error
         raise _PassingError(_short(error)) from error
     except OSError as error:
         raise FetchError(f"{layout.shown(file)}: cannot be written: {error.strerror or error}") from error

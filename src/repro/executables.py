@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from repro import archives, debian, downloads, layout, platforms
+from repro.environment import child_environment
 from repro.errors import FetchError, UnavailableError
 from repro.model import Executable
 
@@ -157,7 +158,7 @@ def check_version(provided: Provided, expected: str) -> None:
         done = subprocess.run(
             [*provided.command, "--version"],
             check=False,
-            env={**os.environ, **provided.environment},
+            env=child_environment(provided.environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -24,7 +24,8 @@ from repro.model import Pair
 
 NEEDED_BYTES = 2 << 30
 """Free disk asked for before a pair is fetched: 1.7 GB of wheels, 0.1 GB of executable (measured)."""
-_LEFTOVER = re.compile(r"\.tmp-.*?-?(\d+)")
+LONGEST_WAIT_S = 3600
+_LEFTOVER = re.compile(r"\.tmp-.*-(\d+)")
 
 
 def fetch_pair(
@@ -44,33 +45,49 @@ def fetch_pair(
     is kept for ``installed.load``; FetchError where something must not be used or has no room.
     """
     _check_writable(root)
-    remove_leftovers(root)
-    remove_leftovers(cache)
-    try:
-        there = installed.load(pair, root)
-    except UnavailableError:
-        there = None
-    if there and _is_as_asked(there, source, require_pinned):
-        installed.unavailable_file(pair, root).unlink(missing_ok=True)
+    if there := _is_there(pair, source, require_pinned, root):
         return there
-    try:
-        _fetch(pair, source, offline, require_pinned, root, cache, say)
-    except UnavailableError as error:
-        reason = {"reason": str(error), "platform": platforms.current_platform(), "utc": _now()}
-        downloads.write_atomically(installed.unavailable_file(pair, root), json.dumps(reason, indent=1) + "\n")
-        raise UnavailableError(f"{pair.name}: {error}") from error
-    installed.unavailable_file(pair, root).unlink(missing_ok=True)
+    with _alone(cache, say):
+        remove_leftovers(root, cache)
+        if there := _is_there(pair, source, require_pinned, root):
+            return there
+        try:
+            _fetch(pair, source, offline, require_pinned, root, cache, say)
+        except UnavailableError as error:
+            reason = {"reason": str(error), "platform": platforms.current_platform(), "utc": _now()}
+            downloads.write_atomically(installed.unavailable_file(pair, root), json.dumps(reason, indent=1) + "\n")
+            raise
+        installed.unavailable_file(pair, root).unlink(missing_ok=True)
     return installed.load(pair, root)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete temporary folders of runs that are no more."""
+def remove_leftovers(*folders: Path) -> None:
+    """Delete what runs that are no more have left half done."""
     import psutil
 
-    for one in [*folder.glob(".tmp-*"), *folder.glob("*/.tmp-*")]:
-        found = _LEFTOVER.fullmatch(one.name)
-        if found and (int(found[1]) == os.getpid() or not psutil.pid_exists(int(found[1]))):
-            shutil.rmtree(one, ignore_errors=True)
+    for folder in folders:
+        for one in [*folder.glob(".tmp-*"), *folder.glob("*/.tmp-*"), *folder.glob("*/*/.tmp-*")]:
+            found = _LEFTOVER.fullmatch(one.name)
+            if found and (int(found[1]) == os.getpid() or not psutil.pid_exists(int(found[1]))):
+                shutil.rmtree(one, ignore_errors=True) if one.is_dir() else one.unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone(cache: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """One fetch at a time: they share the cache. The lock is the system's and goes with its process."""
+    from filelock import FileLock, Timeout
+
+    cache.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(cache / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(f"another fetch is under way ({layout.shown(cache / '.lock')}): waiting for it")
+        lock.acquire(timeout=LONGEST_WAIT_S)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _fetch(
@@ -100,6 +117,14 @@ def _fetch(
         _describe(pair, platform, folder, provided)
         _swap_in(folder, root / pair.name)
     say(f"{pair.name}: fetched")
+
+
+def _is_there(pair: Pair, source: str, require_pinned: bool, root: Path) -> Installed | None:
+    try:
+        there = installed.load(pair, root)
+    except UnavailableError:
+        return None
+    return there if _is_as_asked(there, source, require_pinned) else None
 
 
 def _is_as_asked(there: Installed, source: str, require_pinned: bool) -> bool:

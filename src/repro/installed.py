@@ -54,32 +54,31 @@ def load(pair: Pair, root: Path = layout.PAIRS) -> Installed:
     folder = root / pair.name
     platform = platforms.current_platform()
     if reason := pair.unavailable.get(platform):
-        raise UnavailableError(f"{pair.name}: cannot be had on {platform}: {reason}")
+        raise UnavailableError(f"cannot be had on {platform}: {reason}")
     try:
         state = _read(folder / "installed.json")
-        provenance = _read(folder / "provenance.json")
+        problem = _stale(pair, state, platform)
+        there = None if problem else _installed(pair, folder, state)
     except FileNotFoundError:
-        raise UnavailableError(f"{pair.name}: {_why_absent(pair, root)}") from None
-    except (OSError, ValueError) as error:
-        raise UnavailableError(
-            f"{pair.name}: {layout.shown(folder)} is damaged ({error}); delete it and fetch again"
-        ) from error
-    if problem := _stale(pair, state, platform):
-        raise UnavailableError(f"{pair.name}: {problem}; run: python -m repro fetch {pair.name}")
-    if state["cli_source"] == "given" and (problem := _given_changed(state)):
-        raise UnavailableError(f"{pair.name}: {problem}; run: python -m repro fetch {pair.name} --source PATH")
-    command = tuple(part.replace(HERE, str(folder)) for part in state["command"])
-    environment = {name: value.replace(HERE, str(folder)) for name, value in state["environment"].items()}
+        raise UnavailableError(_why_absent(pair, root)) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UnavailableError(f"{layout.shown(folder)} is damaged ({error!r}); delete it and fetch again") from error
+    if there is None:
+        raise UnavailableError(f"{problem}; run: python -m repro fetch {pair.name}")
+    return there
+
+
+def _installed(pair: Pair, folder: Path, state: Mapping[str, Any]) -> Installed:
     return Installed(
         pair=pair,
         folder=folder,
         site_packages=folder / "site-packages",
         python_tag=state["python_tag"],
-        elastix_command=command,
-        elastix_env=environment,
+        elastix_command=tuple(part.replace(HERE, str(folder)) for part in state["command"]),
+        elastix_env={name: value.replace(HERE, str(folder)) for name, value in state["environment"].items()},
         cli_source=state["cli_source"],
         lock=state["lock"],
-        provenance=provenance,
+        provenance=_read(folder / "provenance.json"),
     )
 
 
@@ -149,16 +148,22 @@ def _why_absent(pair: Pair, root: Path) -> str:
 def _stale(pair: Pair, state: Mapping[str, Any], platform: str) -> str:
     """Why what is there is not what the pair asks for now; empty if it is."""
     expected = {
-        "format": FORMAT,
-        "platform": platform,
-        "elastix": pair.elastix,
-        "python_tag": wheels.python_tag(wheels.target_python(pair)),
-        "wheels_sha256": _lock_sha256(pair),
+        "format": (FORMAT, "it was fetched by another version of this project"),
+        "platform": (platform, f"it was fetched on {state.get('platform')}, this is {platform}"),
+        "elastix": (pair.elastix, f"it was fetched with elastix {state.get('elastix')}"),
+        "python_tag": (
+            wheels.python_tag(wheels.target_python(pair)),
+            f"its wheels are for {state.get('python_tag')}, needed are those for Python {wheels.target_python(pair)}",
+        ),
+        "wheels_sha256": (
+            _lock_sha256(pair),
+            f"{layout.shown(wheels.lock_file(pair))} was changed since it was fetched",
+        ),
     }
-    for name, value in expected.items():
+    for name, (value, problem) in expected.items():
         if state.get(name) != value:
-            return f"was fetched for {name} {state.get(name)}, now it is {value}"
-    return ""
+            return problem
+    return _given_changed(state) if state["cli_source"] == "given" else ""
 
 
 def _given_changed(state: Mapping[str, Any]) -> str:
