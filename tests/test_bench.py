@@ -202,6 +202,14 @@ def test_a_failed_trial_is_recorded_and_the_rest_goes_on(world: World) -> None:
     assert [(trial.path, trial.round) for trial in world.ran if trial.phase == "measure"] == [("cli", 2)]
 
 
+def test_a_warm_up_that_fails_is_not_followed_by_rounds_that_would_fail_too(world: World) -> None:
+    world.fails = lambda trial: trial.path == "api"
+    world.run()
+    assert [(trial.path, trial.phase) for trial in world.ran][3:] == [("cli", "warmup"), ("api", "warmup")]
+    assert world.expected == 0
+    assert "left out" in world.said[0]
+
+
 def test_rounds_stop_once_the_interval_is_narrow_enough(world: World) -> None:
     world.rounds = 40
     world.run()

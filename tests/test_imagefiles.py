@@ -47,7 +47,8 @@ def test_a_tiff_of_several_pages_is_a_volume(tmp_path: Path, order: str, big: bo
         ("a.nrrd", b"NRRD0004\ntype: float\ndimension: 3\n", 3),
         ("a.nii", struct.pack("<i", 348) + bytes(36) + struct.pack("<h", 3) + bytes(400), 3),
         ("a.nii.gz", gzip.compress(struct.pack(">i", 348) + bytes(36) + struct.pack(">h", 2) + bytes(400)), 2),
-        ("a.unheard-of", b"whatever", None),
+        ("a.vtk", b"whatever", None),
+        ("no-ending", bytes(128) + b"DICM", None),
     ],
 )
 def test_the_header_says_the_dimension(tmp_path: Path, name: str, content: bytes, expected: int | None) -> None:
@@ -64,6 +65,7 @@ def test_the_header_says_the_dimension(tmp_path: Path, name: str, content: bytes
         ("a.tif", b"IIxx", "cut short or damaged"),
         ("a.mha", b"ElementType = MET_FLOAT\n", "'NDims'"),
         ("a.nii", bytes(400), "NIfTI-1"),
+        ("a.toml", b"whatever", "no format that ITK reads"),
         ("a.nii.gz", b"\x1f\x8b junk", "cannot be read"),
     ],
 )

@@ -15,7 +15,7 @@ from repro.arms import Arm, result_files
 from repro.errors import TrialError
 from repro.kept import Kept
 from repro.measurement import Agreement, Measurement
-from repro.model import Condition, Experiment, Pair, Path_, Trial
+from repro.model import Condition, Experiment, Pair, Path_, Status, Trial
 from repro.plan import Round
 from repro.prepare import Prepared
 from repro.stopping import enough
@@ -155,8 +155,12 @@ class ConditionRun:
         for trial in opening:
             if self._stop.requested:
                 return
-            self._trial(trial)
             left -= 1
+            if self._trial(trial) != "ok" and trial.phase == "warmup":
+                # What fails warming up fails in every round, and each may take a timeout.
+                self._listener.say(f"{self._condition.name}: its rounds are left out, for the warm-up failed")
+                self._listener.expect(-left)
+                return
         for step in missing:
             if self._enough(measured[: step.number - 1]):
                 break
@@ -186,7 +190,7 @@ class ConditionRun:
         logs = [math.log(second["wall_s"] / first["wall_s"]) for first, second in lines if first and second]
         return enough(logs, self._session.precision)
 
-    def _trial(self, trial: Trial) -> None:
+    def _trial(self, trial: Trial) -> Status:
         """Run one trial in a folder of its own and keep what it gave, whatever that is."""
         folder = store.work_folder(self._session.machine_folder)
         started, start = store.utc_now(), time.perf_counter()
@@ -207,6 +211,7 @@ class ConditionRun:
         self._tally.measurements.append(measurement)
         self._tally.busy_s += busy_s
         self._listener.finished(measurement, busy_s)
+        return measurement.status
 
     def _measurement(self, trial: Trial, started: str, fields: Mapping[str, Any]) -> Measurement:
         inputs = self._prepared.inputs

@@ -2,7 +2,7 @@
 
 The answer must be there before anything long starts, and importing itk takes tens of seconds, so
 the common formats' headers are read here. Sources: TIFF 6.0 (1992); PNG (RFC 2083); the MetaIO
-and NRRD format documents; NIfTI-1.1 (nifti1.h).
+and NRRD format documents; NIfTI-1.1 (nifti1.h); DICOM PS3.10, 7.1.
 """
 
 from __future__ import annotations
@@ -16,6 +16,11 @@ from repro.errors import ConfigError
 from repro.layout import shown
 
 _HEADER_BYTES = 4096
+_ONLY_ITK = (
+    *(".dcm", ".dicom", ".gipl", ".gipl.gz", ".h5", ".hdf5", ".hdf", ".he5", ".hdr", ".img", ".img.gz", ".nia"),
+    *(".jp2", ".j2k", ".jpt", ".lsm", ".mnc", ".mgh", ".mgz", ".mrc", ".rec", ".pic", ".nhdr", ".vtk", ".ipl"),
+)
+"""Endings that ITK's other readers claim (CanReadFile of each ImageIO of ITK 5.4)."""
 
 
 def dimension(file: Path) -> int | None:
@@ -45,7 +50,9 @@ def dimension(file: Path) -> int | None:
         return _text_field(file, head, b"dimension", b":")
     if name.endswith((".nii", ".nii.gz")):
         return _nifti_dimension(file, head)
-    return None
+    if name.endswith(_ONLY_ITK) or head[128:132] == b"DICM":
+        return None
+    raise ConfigError(f"image {shown(file)} is of no format that ITK reads; give a TIFF, PNG, MetaImage, NRRD or NIfTI")
 
 
 def _tiff_pages(file: Path, limit: int) -> int:

@@ -101,7 +101,7 @@ def _parts(pair: Pair, elastix: Path | None) -> Parts | str:
         parts = installed.load(pair)
         return Parts(parts if elastix is None else _with_executable(parts, elastix), pair_interpreter(parts))
     except UnavailableError as error:
-        return str(error)
+        return str(error).removeprefix(f"{pair.name}: ")
 
 
 def _with_executable(parts: Installed, path: Path) -> Installed:
@@ -147,7 +147,7 @@ def run(options: Options, checked: Ready, listener: Listener, stop: Stop) -> Sum
             header = _header(options, pair, name)
             parts = checked.parts[pair.name]
             if isinstance(parts, str):
-                listener.say(f"unavailable: {parts}")
+                listener.say(f"{pair.name} is unavailable: {parts}")
                 summary.unavailable[pair.name] = parts
                 _record_unavailable(folder / pair.name, header, parts)
             else:
