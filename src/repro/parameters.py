@@ -5,7 +5,7 @@ starts a comment. The rules are those of elastix's own reader (SuperElastix/elas
 ``Common/ParameterFileParser/itkParameterFileParser.cxx``), each tried on the executables 5.2.0
 and 5.3.1: a duplicate name, an odd number of quotes, a line outside parentheses and a parameter
 without a value are refused, and so are they here. Two things that elastix lets pass are refused
-as well, for they hide a mistake: a space before the name (elastix then reads an empty name and
+as well, for they hide a mistake: a space or quote before the name (elastix reads an empty name and
 the parameter is lost) and parentheses inside a line (two parameters become one).
 
 Quotes mean nothing to elastix once a line is split, so text() can write its own.
@@ -28,7 +28,7 @@ MAX_BYTES = 64 * 2**20
 
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _VALUE = re.compile(r'"([^"]*)"|([^ "]+)')
-_NAME = re.compile(r'[^ "]*')
+_NAME_END = re.compile('[ "]')
 # The characters that elastix refuses in a name; those from & to + are one range there.
 _NOT_IN_NAMES = re.compile(r"[.,:;!@#$%^&'()*+|<>?]")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -158,14 +158,14 @@ def _entry(line: str, where: str) -> tuple[str, tuple[str, ...]] | None:
         raise fail("has a quote without its partner")
     if body.startswith((" ", '"')) or not body:
         raise fail("has no name right after the parenthesis")
-    match = _NAME.match(body)
-    name = match.group() if match else ""
+    name = _NAME_END.split(body, maxsplit=1)[0]
     if bad := _NOT_IN_NAMES.search(name):
         raise fail(f"the name {excerpt(name)} holds {bad.group()!r}, which elastix refuses")
     if " " not in body.rstrip(" "):
         raise fail("has a name without a value")
     found = []
-    for quoted, bare in _VALUE.findall(body, len(name)):
+    for match in _VALUE.finditer(body, len(name)):
+        quoted, bare = match.groups(default="")
         if "(" in bare or ")" in bare:
             raise fail("has a parenthesis inside; give each parameter a line of its own")
         if quoted or bare:
