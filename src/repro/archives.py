@@ -6,6 +6,7 @@ sizes once more while writing: a table may lie.
 
 from __future__ import annotations
 
+import errno
 import shutil
 import stat
 import struct
@@ -33,6 +34,12 @@ class Bounds:
     total_bytes: int = 1 << 30
 
 
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError),
+    *(NotImplementedError, RuntimeError, ValueError, OverflowError),
+)
+
+
 class _UnsafeError(Exception):
     """What is wrong with the archive."""
 
@@ -45,23 +52,32 @@ def unpack(archive: Path, into: Path, bounds: Bounds = Bounds()) -> list[Path]:
     """
     into.mkdir(parents=True)
     try:
+        return _unpack(archive, into, bounds)
+    except _UnsafeError as error:
+        shutil.rmtree(into)
+        raise FetchError(
+            f"{archive.name}: {error}: refused, nothing was unpacked. "
+            f"Delete {layout.shown(archive)} and fetch again, or give the path of an elastix of your own with --source"
+        ) from error
+    except BaseException:
+        shutil.rmtree(into, ignore_errors=True)
+        raise
+
+
+def _unpack(archive: Path, into: Path, bounds: Bounds) -> list[Path]:
+    try:
         _check_directory_size(archive, bounds)
         with zipfile.ZipFile(archive) as opened:
             entries = opened.infolist()
             _check(opened, entries, bounds)
             return [_write(opened, entry, into) for entry in entries if _kind(entry) != stat.S_IFDIR]
-    except _UnsafeError as error:
-        problem = str(error)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError, ValueError) as error:
-        problem = f"it is damaged ({error})"
-    except BaseException:
-        shutil.rmtree(into, ignore_errors=True)
-        raise
-    shutil.rmtree(into, ignore_errors=True)
-    raise FetchError(
-        f"{archive.name}: {problem}: refused, nothing was unpacked. "
-        f"Delete {layout.shown(archive)} and fetch again, or give the path of an elastix of your own with --source"
-    )
+    except _DAMAGE as error:
+        raise _UnsafeError(f"it is damaged ({error})") from error
+    except OSError as error:
+        # What zipfile gets from an offset before the file's start; a full disk is no damage.
+        if error.errno != errno.EINVAL:
+            raise
+        raise _UnsafeError("it is damaged (an offset lies outside)") from error
 
 
 def _check_directory_size(archive: Path, bounds: Bounds) -> None:
