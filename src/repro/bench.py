@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import shutil
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from repro import plan, store, transforms
+from repro import load, plan, store, transforms
 from repro.arms import Arm, result_files
 from repro.errors import TrialError
 from repro.kept import Kept
+from repro.load import Snapshot
 from repro.measurement import Agreement, Measurement
 from repro.model import Condition, Experiment, Pair, Path_, Status, Trial
 from repro.plan import Round
@@ -193,19 +193,20 @@ class ConditionRun:
     def _trial(self, trial: Trial) -> Status:
         """Run one trial in a folder of its own and keep what it gave, whatever that is."""
         folder = store.work_folder(self._session.machine_folder)
-        started, start = store.utc_now(), time.perf_counter()
+        started, before = store.utc_now(), load.snapshot()
         fields: dict[str, Any] = {"status": "ok"}
         try:
             if trial.arm not in self._arms:
                 self._arms[trial.arm] = self._makers[trial.path]()
             fields |= self._arms[trial.arm].run(trial, folder)
+            fields |= _load_by_others(before, load.snapshot(), fields)
             if trial.phase == "measure":
                 store.keep_transform(self._session.machine_folder, fields["result_digest"], result_files(folder))
         except TrialError as error:
             fields |= {**error.facts, "status": "timeout" if error.timed_out else "failed", "note": str(error)}
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        busy_s = time.perf_counter() - start
+        busy_s = load.snapshot().at_s - before.at_s
         measurement = self._measurement(trial, started, fields)
         self._kept.add(measurement)
         self._tally.measurements.append(measurement)
@@ -271,3 +272,12 @@ class ConditionRun:
         folder = self._session.machine_folder
         first, second = (transforms.read_chain(store.transform_files(folder, digest)) for digest in digests)
         return transforms.difference_px(first, second)
+
+
+def _load_by_others(before: Snapshot, after: Snapshot, fields: Mapping[str, Any]) -> dict[str, float]:
+    """How busy others kept the machine; unknown where the child's own share is not known whole."""
+    user_s, system_s = fields.get("user_s"), fields.get("system_s")
+    if user_s is None or system_s is None or "load_s" in fields:
+        return {}
+    others = load.between(before, after, user_s + system_s)
+    return {} if others is None else {"other_cores": others.other_cores, "stolen_cores": others.stolen_cores}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import signal
 import sys
 from pathlib import Path
@@ -18,14 +17,32 @@ import typer
 
 from repro import errors, layout
 from repro.errors import ConfigError, ReproError
+from repro.options import (
+    QUICK_ROUNDS,
+    AsJson,
+    DeferExit,
+    Experiments,
+    Offline,
+    Out,
+    PairNames,
+    Quick,
+    Rounds,
+    Seed,
+    Shard,
+    chosen_experiments,
+    chosen_pairs,
+    parse_shard,
+    without_folders,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from repro.bench import Stop
-    from repro.model import Experiment, Pair
     from repro.session import Options, Summary
     from repro.tables import Rows
+
+WIDTH_WITHOUT_TERMINAL = 140
 
 app = typer.Typer(
     name="python -m repro",
@@ -39,23 +56,6 @@ app = typer.Typer(
 )
 pair_app = typer.Typer(help="Add a pair to the workspace.", no_args_is_help=True)
 app.add_typer(pair_app, name="pair")
-
-DEFAULT_EXPERIMENTS = ("posted",)
-QUICK_EXPERIMENTS = ("posted",)
-QUICK_ROUNDS = 3
-
-PairNames = Annotated[list[str] | None, typer.Argument(metavar="[PAIR]...", help="Pairs; none: all of them.")]
-Out = Annotated[Path, typer.Option(help="Results folder.")]
-Offline = Annotated[bool, typer.Option("--offline", help="Never open a connection; say what is missing.")]
-Experiments = Annotated[list[str] | None, typer.Option("--experiment", help="Experiment; may be repeated.")]
-Rounds = Annotated[int | None, typer.Option(min=1, help="Most rounds a condition; default: the experiment's.")]
-Shard = Annotated[str, typer.Option(metavar="I/N", help="Only part I of N of the conditions.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
-Seed = Annotated[int, typer.Option(help="Seed of the order within the rounds.")]
-Quick = Annotated[bool, typer.Option("--quick", help=f"{QUICK_ROUNDS} rounds of the posted experiment, no more.")]
-# One step of pixi's bench-all: the last step gives the status, because pixi stops at the first
-# one that fails and the other pairs' results would never be merged.
-DeferExit = Annotated[bool, typer.Option("--defer-exit", hidden=True)]
 
 
 def main() -> NoReturn:
@@ -88,11 +88,11 @@ def pairs(
     """The pairs: versions, whether this platform has them, what is fetched and verified."""
     from repro import pairstable
 
-    known = _load_pairs(None)
+    known = chosen_pairs(None)
     problems = pairstable.verify(known) if verify else []
+    _show(pairstable.rows(known), pairstable.facts(known), as_json)
     for problem in problems:
         _say(problem)
-    _show(pairstable.rows(known), pairstable.facts(known), as_json)
     return errors.EXIT_USAGE if problems else errors.EXIT_OK
 
 
@@ -110,7 +110,7 @@ def fetch(
     from repro.errors import FetchError
 
     status = errors.EXIT_OK
-    for pair in _load_pairs(names):
+    for pair in chosen_pairs(names):
         try:
             fetching.fetch_pair(pair, source=source, offline=offline, require_pinned=require_pinned, say=_say)
         except FetchError as error:
@@ -134,7 +134,7 @@ def plan(
     from repro import plantable
 
     planned = plantable.plan_all(
-        _load_pairs(names), _load_experiments(experiment), rounds, seed, _shard(shard), out / "raw"
+        chosen_pairs(names), chosen_experiments(experiment), rounds, seed, parse_shard(shard), out / "raw"
     )
     _show(plantable.rows(planned), [dataclasses.asdict(entry) for entry in planned], as_json)
 
@@ -169,8 +169,8 @@ def bench(
     if not paths:
         raise ConfigError("--no-cli and --no-itk together leave nothing to run; give one of them")
     options = Options(
-        pairs=_load_pairs(names, environment=True),
-        experiments=_load_experiments(experiment or (list(QUICK_EXPERIMENTS) if quick else None)),
+        pairs=chosen_pairs(names, environment=True),
+        experiments=chosen_experiments(experiment, quick=quick),
         out=out,
         rounds=rounds or runs or (QUICK_ROUNDS if quick else None),
         precision=precision,
@@ -182,10 +182,10 @@ def bench(
         paths=paths,
         seed=seed,
         timeout_s=timeout,
-        shard=_shard(shard),
+        shard=parse_shard(shard),
         fresh=fresh,
         offline=offline,
-        command=tuple(_without_folders(argument) for argument in sys.argv[1:]),
+        command=tuple(without_folders(argument) for argument in sys.argv[1:]),
     )
     status = _bench(options)
     return errors.EXIT_OK if defer_exit and status != errors.EXIT_INTERRUPTED else status
@@ -195,7 +195,7 @@ def _bench(options: Options) -> int:
     """Run, show the tables, and give the exit status."""
     from repro import session, tables
     from repro.bench import Stop
-    from repro.terminal import Terminal, table
+    from repro.terminal import Terminal
 
     stop = Stop()
     _listen_for_interrupts(stop)
@@ -203,7 +203,7 @@ def _bench(options: Options) -> int:
     with Terminal(_console(stderr=True)) as terminal:
         summary = session.run(options, checked, terminal, stop)
     for result in summary.results:
-        _console().print(table(tables.posted(result)))
+        _print_table(tables.posted(result))
     _say(tables.closing(summary))
     return _status(summary, stop.requested)
 
@@ -223,14 +223,29 @@ def merge(
     """Any number of machines' raw results into trials.csv and comparison.csv."""
     from repro import merge as merging
     from repro import tables
-    from repro.terminal import table
 
     merged = merging.merge(folders or [out / "raw"], out)
     for note in merged.notes:
         _say(note)
-    _console().print(table(tables.comparison(out / "comparison.csv")))
+    _print_table(tables.comparison(out / "comparison.csv"))
     _say(f"written: {layout.shown(out / 'trials.csv')}, {layout.shown(out / 'comparison.csv')}")
     return errors.EXIT_OK if defer_exit else merged.exit_status
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> int:
+    """What this machine is, what would disturb a measurement, what is missing."""
+    from repro import doctor as examination
+    from repro import machine, tables
+
+    facts = machine.fingerprint()
+    findings = examination.checks(facts, examination.look_around(str(facts["platform"])))
+    if as_json:
+        _print_json({"fingerprint": facts, "findings": [dataclasses.asdict(finding) for finding in findings]})
+    else:
+        _print_table(tables.mapping("This machine", facts))
+        print(tables.findings(findings))
+    return errors.EXIT_USAGE if any(finding.level == "bad" for finding in findings) else errors.EXIT_OK
 
 
 @app.command("bench-all")
@@ -262,38 +277,6 @@ def pair_add(
     add_pair(itk_elastix, elastix, day, python=python, say=_say)
 
 
-def _load_pairs(names: list[str] | None, *, environment: bool = False) -> list[Pair]:
-    """Pairs by name; none: the pair of the pixi environment (if asked for), else all."""
-    from repro.config import load_pairs
-
-    known = load_pairs()
-    if not names and environment and os.environ.get("REPRO_PAIR"):
-        names = [os.environ["REPRO_PAIR"]]
-    for name in names or ():
-        if name not in known:
-            raise ConfigError(f"unknown pair {name!r}; {layout.shown(layout.PAIRS_TOML)} has: {', '.join(known)}")
-    return [known[name] for name in names or known]
-
-
-def _load_experiments(names: list[str] | None) -> list[Experiment]:
-    from repro.experiments import choose, load_experiments
-
-    return choose(load_experiments(), names or DEFAULT_EXPERIMENTS)
-
-
-def _shard(text: str) -> tuple[int, int]:
-    index, _, of = text.partition("/")
-    if not (index.isdigit() and of.isdigit() and 1 <= int(index) <= int(of)):
-        raise ConfigError(f"--shard {text!r} must be I/N with I from 1 to N, as 2/4")
-    return int(index), int(of)
-
-
-def _without_folders(argument: str) -> str:
-    """An argument as the results may keep it: folders name users and homes."""
-    option, equals, value = argument.rpartition("=")
-    return f"{option}{equals}{Path(value).name}" if {"/", "\\"} & set(value) else argument
-
-
 def _listen_for_interrupts(stop: Stop) -> None:
     """The first Ctrl-C lets the trial finish, the second ends it; SIGTERM is as the second."""
 
@@ -310,17 +293,30 @@ def _listen_for_interrupts(stop: Stop) -> None:
 def _show(rows: Rows, data: object, as_json: bool) -> None:
     """A table for people or JSON for scripts, on stdout."""
     if as_json:
-        print(json.dumps(data, indent=2, default=str))
-        return
+        _print_json(data)
+    else:
+        _print_table(rows)
+
+
+def _print_json(data: object) -> None:
+    print(json.dumps(data, indent=2, default=str))
+
+
+def _print_table(rows: Rows) -> None:
     from repro.terminal import table
 
-    _console().print(table(rows))
+    console = _console()
+    console.print(table(rows))
+    if rows.remark:
+        console.print(rows.remark, markup=False, highlight=False)
 
 
 def _console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
-    return Console(stderr=stderr)
+    console = Console(stderr=stderr)
+    # A pipe or a file has no width; rich would fold tables at 80 columns.
+    return console if console.is_terminal else Console(stderr=stderr, width=WIDTH_WITHOUT_TERMINAL)
 
 
 def _say(text: str) -> None:

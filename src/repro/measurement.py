@@ -58,6 +58,11 @@ class Measurement:
     voluntary_switches: int | None = None
     involuntary_switches: int | None = None
 
+    other_cores: float | None = None
+    """Cores that other processes kept busy while the trial ran, on average."""
+    stolen_cores: float | None = None
+    """Cores that a hypervisor gave to others although this machine had work."""
+
     # asked for and in effect
     threads: int | None = None
     """Asked for, 0 resolved to the physical cores; None: not asked for."""

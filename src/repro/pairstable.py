@@ -7,11 +7,10 @@ from typing import Any
 
 from repro import installed
 from repro.errors import UnavailableError
+from repro.installed import Installed
 from repro.model import Pair
 from repro.platforms import current_platform
 from repro.tables import Rows
-
-HEADS = ("pair", "itk-elastix", "elastix", "python", "wheels as of", "here")
 
 
 def facts(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
@@ -32,19 +31,33 @@ def facts(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
 
 
 def rows(pairs: Sequence[Pair]) -> Rows:
-    """The same as a table."""
-    listed = tuple(
-        (
-            fact["pair"],
-            fact["itk_elastix"],
-            fact["elastix"],
-            fact["python"],
-            fact["as_of"],
-            _words(fact),
-        )
-        for fact in facts(pairs)
+    """The same as a table; the reasons of those that cannot be run stand below it."""
+    known = facts(pairs)
+    return Rows(
+        title=f"Pairs on {current_platform()}",
+        heads=("pair", "itk-elastix", "elastix", "python", "wheels as of", "here", "executable", "wheels for"),
+        rows=tuple(
+            (
+                *(fact[name] for name in ("pair", "itk_elastix", "elastix", "python", "as_of", "state")),
+                fact["cli_source"],
+                fact["wheels_for_python"],
+            )
+            for fact in known
+        ),
+        remark="\n".join(f"{fact['pair']}: {fact['reason']}" for fact in known if fact["reason"]),
     )
-    return Rows(title=f"Pairs on {current_platform()}", heads=HEADS, rows=listed)
+
+
+def verify(pairs: Sequence[Pair]) -> list[str]:
+    """Compare all that is fetched with its recorded checksums; what differs, a line each."""
+    return [problem for pair in pairs if (parts := _parts(pair)) for problem in installed.verify(parts)]
+
+
+def _parts(pair: Pair) -> Installed | None:
+    try:
+        return installed.load(pair)
+    except UnavailableError:
+        return None
 
 
 def _state(pair: Pair) -> dict[str, str]:
@@ -58,9 +71,3 @@ def _state(pair: Pair) -> dict[str, str]:
         "cli_source": parts.cli_source,
         "wheels_for_python": parts.python_tag,
     }
-
-
-def _words(fact: dict[str, Any]) -> str:
-    if fact["state"] == "fetched":
-        return f"fetched: executable from {fact['cli_source']}, wheels for Python {fact['wheels_for_python']}"
-    return f"unavailable: {fact['reason']}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from repro.bench import ConditionResult
+from repro.doctor import Finding
 from repro.session import Summary
 
 
@@ -32,7 +33,7 @@ def posted(result: ConditionResult) -> Rows:
     names = {"cli": "CLI (s)", "api": "itk-API (s)"}
     rows, measured = [], []
     for step in result.rounds:
-        seconds = tuple(_seconds(line) for line in step.lines)
+        seconds = (_seconds(step.lines[0]), _seconds(step.lines[1]))
         if seconds == (None, None):
             continue
         mark = "" if step.number else "*"
@@ -115,3 +116,22 @@ def closing(summary: Summary) -> str:
         )
     said += [f"unavailable: {pair}: {reason}" for pair, reason in summary.unavailable.items()]
     return "\n".join(said)
+
+
+def mapping(title: str, facts: Mapping[str, Any]) -> Rows:
+    """Names and values, a row each."""
+    return Rows(title, ("what", "value"), tuple((name, _said(value)) for name, value in facts.items()))
+
+
+def findings(found: Sequence[Finding]) -> str:
+    """What doctor found, the worst first, a line each."""
+    order = {"bad": 0, "warn": 1, "ok": 2}
+    lines = []
+    for finding in sorted(found, key=lambda one: order[one.level]):
+        tail = "".join(f"; {more}" for more in (finding.why, finding.cure and f"do: {finding.cure}") if more)
+        lines.append(f"{finding.level:>4}  {finding.what}{tail}")
+    return "\n".join(lines)
+
+
+def _said(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

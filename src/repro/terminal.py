@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections import defaultdict
 from types import TracebackType
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from repro.measurement import Measurement
 from repro.tables import Rows
+
+_FIGURE = re.compile(r"[-*\d.,x\[\] e+%]*")
 
 
 class Terminal:
@@ -74,10 +78,11 @@ class Terminal:
 
 
 def table(rows: Rows) -> Table:
-    """Rows as a rich table, figures to the right."""
-    built = Table(title=rows.title, caption=rows.remark or None, title_justify="left", caption_justify="left")
+    """Rows as a rich table; columns of figures are set to the right."""
+    built = Table(title=rows.title, title_justify="left", box=SIMPLE_HEAD)
     for index, head in enumerate(rows.heads):
-        built.add_column(head, justify="left" if index == 0 else "right", overflow="fold")
+        figures = all(_FIGURE.fullmatch(row[index]) for row in rows.rows)
+        built.add_column(head, justify="right" if figures and index else "left", overflow="fold")
     for row in rows.rows:
         built.add_row(*row)
     return built

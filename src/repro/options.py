@@ -1,0 +1,65 @@
+"""The options that commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from repro import layout
+from repro.config import load_pairs
+from repro.errors import ConfigError
+from repro.experiments import choose, load_experiments
+from repro.model import Experiment, Pair
+
+DEFAULT_EXPERIMENTS = ("posted",)
+QUICK_EXPERIMENTS = ("posted",)
+QUICK_ROUNDS = 3
+
+PairNames = Annotated[list[str] | None, typer.Argument(metavar="[PAIR]...", help="Pairs; none: all of them.")]
+Out = Annotated[Path, typer.Option(help="Results folder.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Never open a connection; say what is missing.")]
+Experiments = Annotated[list[str] | None, typer.Option("--experiment", help="Experiment; may be repeated.")]
+Rounds = Annotated[int | None, typer.Option(min=1, help="Most rounds a condition; default: the experiment's.")]
+Shard = Annotated[str, typer.Option(metavar="I/N", help="Only part I of N of the conditions.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
+Seed = Annotated[int, typer.Option(help="Seed of the order within the rounds.")]
+Quick = Annotated[bool, typer.Option("--quick", help=f"{QUICK_ROUNDS} rounds of the posted experiment, no more.")]
+# One step of pixi's bench-all: the last step gives the status, because pixi stops at the first
+# one that fails and the other pairs' results would never be merged.
+DeferExit = Annotated[bool, typer.Option("--defer-exit", hidden=True)]
+
+
+def chosen_pairs(names: list[str] | None, *, environment: bool = False) -> list[Pair]:
+    """Pairs by name; none: the pair of the pixi environment (if asked for), else all.
+
+    Raises ConfigError on an unknown one.
+    """
+    known = load_pairs()
+    if not names and environment and os.environ.get("REPRO_PAIR"):
+        names = [os.environ["REPRO_PAIR"]]
+    for name in names or ():
+        if name not in known:
+            raise ConfigError(f"unknown pair {name!r}; {layout.shown(layout.PAIRS_TOML)} has: {', '.join(known)}")
+    return [known[name] for name in names or known]
+
+
+def chosen_experiments(names: list[str] | None, *, quick: bool = False) -> list[Experiment]:
+    """Experiments by name; none: those of the main job. Raises ConfigError on an unknown one."""
+    return choose(load_experiments(), names or (QUICK_EXPERIMENTS if quick else DEFAULT_EXPERIMENTS))
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """ "2/4" as (2, 4). Raises ConfigError."""
+    index, _, of = text.partition("/")
+    if not (index.isdigit() and of.isdigit() and 1 <= int(index) <= int(of)):
+        raise ConfigError(f"--shard {text!r} must be I/N with I from 1 to N, as 2/4")
+    return int(index), int(of)
+
+
+def without_folders(argument: str) -> str:
+    """An argument as the results may keep it: folders name users and homes."""
+    option, equals, value = argument.rpartition("=")
+    return f"{option}{equals}{Path(value).name}" if {"/", "\\"} & set(value) else argument
