@@ -5,8 +5,9 @@
 
 In each round both run once, in random order: the shell (bash's own ``time``, milliseconds) and
 ``Launcher.run`` from this process, made fat on purpose. Without a command it is the executable of
-the first fetched pair on the committed synthetic images. Rounds that other programs disturbed
-are marked and counted apart; with --patience it goes on until so many were quiet. Output folders are new in every run and the same for both.
+the first fetched pair on the committed synthetic images. Rounds that other programs disturbed are
+marked and counted apart; with --patience it goes on until so many were quiet. Output folders are
+new in every run and the same for both.
 """
 
 from __future__ import annotations
