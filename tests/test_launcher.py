@@ -246,7 +246,7 @@ def test_sigkill_of_launcher_and_parent_together_ends_the_child(tmp_path: Path) 
     process = subprocess.Popen(parent(code, f"echo $$ >>{pids}; exec sleep 300"))
     child = numbers(pids, 1)[0]
     thin = launcher_of(child)
-    process.send_signal(signal.SIGSTOP)  # it can do nothing about what comes
+    psutil.Process(process.pid).suspend()  # it can do nothing about what comes
     thin.kill()
     process.kill()
     process.wait()
@@ -304,6 +304,18 @@ def test_a_memory_limit_bounds_the_child(launcher: Launcher, tmp_path: Path) -> 
     assert "MemoryError" in (tmp_path / "err").read_text()
 
 
+@linux
+def test_a_limit_above_our_own_is_our_own(tmp_path: Path) -> None:
+    code = """
+        import resource
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+        with Launcher() as launcher:
+            print(launcher.run(Command(argv=["/bin/sh", "-c", "ulimit -H -f"], env=env, stdout=Path(sys.argv[2]))))
+    """
+    subprocess.run(parent(code, str(tmp_path / "out")), check=True)
+    assert (tmp_path / "out").read_text().strip() == "2048", "blocks of 512 bytes"
+
+
 @posix
 def test_a_flood_stops_at_the_output_limit(launcher: Launcher, tmp_path: Path) -> None:
     outcome = launcher.run(
@@ -316,6 +328,7 @@ def test_a_flood_stops_at_the_output_limit(launcher: Launcher, tmp_path: Path) -
 
 @linux
 def test_affinity_is_the_asked_for_one(launcher: Launcher, tmp_path: Path) -> None:
+    assert sys.platform == "linux"
     cpu = min(os.sched_getaffinity(0))
     code = "import os; print(sorted(os.sched_getaffinity(0)))"
     launcher.run(command(*python(code), affinity=[cpu], stdout=tmp_path / "out"))
@@ -379,6 +392,15 @@ def test_a_line_child_that_talks_unasked_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TrialError, match="without being asked"):
         child.ask({"n": 1}, 20)
     assert not lives(child.pid)
+
+
+@linux
+def test_a_line_child_ends_with_its_launcher(tmp_path: Path) -> None:
+    child = line_child(tmp_path, ECHO)
+    launcher_of(child.pid).kill()
+    assert eventually(lambda: not lives(child.pid))
+    with pytest.raises(TrialError, match="is gone"):
+        child.ask({"n": 1}, 20)
 
 
 @posix

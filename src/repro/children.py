@@ -189,6 +189,7 @@ class LineChild:
         Raises TrialError where the child dies, does not answer in time, or writes anything else.
         """
         if not self._answers.empty():
+            self.read(0)  # raises where that is the end of the child
             raise self._failure("it wrote without being asked")
         try:
             self._requests.write(json.dumps(request).encode() + b"\n")

@@ -175,11 +175,11 @@ if sys.platform != "win32":
 
         def _prepare(self, request: Request) -> Callable[[], None] | None:
             """What the child does between fork and exec: limits, affinity, and dying with us."""
-            limits = [
-                (kind, int(request[name]))
-                for name, kind in (("memory_limit_bytes", _MEMORY_LIMIT), ("output_limit_bytes", resource.RLIMIT_FSIZE))
-                if request.get(name)
-            ]
+            wanted = (
+                (request.get("memory_limit_bytes"), _MEMORY_LIMIT),
+                (request.get("output_limit_bytes"), _FILE_LIMIT),
+            )
+            limits = [(kind, _within(kind, limit)) for limit, kind in wanted if limit and kind is not None]
             affinity, prctl, parent = request.get("affinity"), self.prctl, os.getpid()
             if not (limits or affinity or prctl):
                 return None
@@ -207,8 +207,14 @@ if sys.platform != "win32":
 
     # RLIMIT_DATA counts what a process can write to, since Linux 4.7; RLIMIT_AS would also count
     # libraries and reserved address space. macOS enforces neither.
-    _MEMORY_LIMIT = resource.RLIMIT_DATA
+    _MEMORY_LIMIT = resource.RLIMIT_DATA if sys.platform == "linux" else None
+    _FILE_LIMIT = resource.RLIMIT_FSIZE
     _STREAMS = (("stdin", "rb"), ("stdout", "wb"), ("stderr", "ab"))
+
+    def _within(kind: int, limit: int) -> int:
+        """The limit, or the one that we are under ourselves: a child cannot be given more."""
+        ours = resource.getrlimit(kind)[1]
+        return limit if ours == resource.RLIM_INFINITY else min(limit, ours)
 
     def _stream(wanted: str | None, mode: str, opened: list[Any]) -> Any:
         if wanted == "inherit":

@@ -100,7 +100,7 @@ class Thin:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        if self._child is not None:  # not seen to end: the launcher may have died before it
+        if self._child is not None and self.process.returncode != 0:  # it died before its child
             platforms.kill_session(self._child)
         self._answers.close()
 
