@@ -1,0 +1,85 @@
+"""One small registration by each path, with the real executable and the real wheels of a pair."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from repro import installed, layout
+from repro.config import load_pairs
+from repro.errors import UnavailableError
+
+PAIR = "0.25.4-5.3.1"
+pytestmark = pytest.mark.real
+
+
+def _repro(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "repro", *arguments]
+    variables = {**os.environ, "PYTHONPATH": str(layout.ROOT / "src")}
+    return subprocess.run(command, cwd=layout.ROOT, env=variables, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def bench() -> list[str]:
+    """The command that measures the pair in the smoke experiment, with the committed images."""
+    try:
+        installed.load(load_pairs()[PAIR])
+    except UnavailableError as error:
+        pytest.skip(f"{PAIR}: {error}")
+    images = [f"--{name}={layout.DATA / 'synthetic' / name}.tif" for name in ("fixed", "moving")]
+    return ["bench", PAIR, "--experiment", "smoke", "--rounds", "1", "--offline", *images]
+
+
+@pytest.fixture(scope="module")
+def results(bench: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run's results."""
+    folder = tmp_path_factory.mktemp("results")
+    done = _repro(*bench, "--out", str(folder))
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def _lines(results: Path, kind: str) -> list[dict[str, Any]]:
+    files = sorted(results.glob(f"raw/*/{PAIR}/*.jsonl"))
+    lines = [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    return [line for line in lines if line["kind"] == kind]
+
+
+def test_both_paths_register_with_the_versions_of_the_pair(results: Path) -> None:
+    measured = [line for line in _lines(results, "measurement") if line["phase"] == "measure"]
+    assert sorted(line["path"] for line in measured) == ["api", "cli"]
+    for line in measured:
+        assert line["status"] == "ok", line["note"]
+        assert 0 < line["wall_s"] < 600
+        assert len(line["resolutions_s"]) == 2
+        assert line["peak_bytes"] > 10_000_000
+        assert line["elastix"].startswith("5.3.1")
+    (api,) = [line for line in measured if line["path"] == "api"]
+    assert api["itk_elastix"] == "0.25.4"
+    assert api["threader"] in ("Platform", "Pool", "TBB")
+
+
+def test_both_paths_find_the_same_transform(results: Path) -> None:
+    agreements = _lines(results, "agreement")
+    assert agreements
+    assert all(0 <= line["mean_px"] <= line["max_px"] < 0.05 for line in agreements)
+
+
+def test_what_is_measured_is_not_measured_again(bench: list[str], results: Path) -> None:
+    before = _lines(results, "measurement")
+    done = _repro(*bench, "--out", str(results))
+    assert done.returncode == 0, done.stderr
+    assert _lines(results, "measurement") == before
+
+
+def test_the_results_merge_into_a_row(results: Path) -> None:
+    done = _repro("merge", "--out", str(results))
+    assert done.returncode == 0, done.stderr
+    header, *rows = (results / "comparison.csv").read_text(encoding="utf-8").splitlines()
+    assert {"pair", "ratio", "cli_median_s", "api_median_s", "status"} <= set(header.split(","))
+    assert len(rows) == 1
+    assert PAIR in rows[0]
