@@ -136,6 +136,8 @@ COMPARISON = (
     Column("position_effect", "number", "Factor on the seconds of the path that goes second in its round."),
     Column("agreement_mean_px", "number", "Largest over the rounds of the mean distance over the fixed grid."),
     Column("cli_threads", "whole", "Threads of the executable in effect."),
+    Column("cli_itk", "text", "ITK version of the executable, where its log says it."),
+    Column("api_elastix", "text", "elastix version inside itk-elastix, as its elastix.log says it."),
     Column("cli_results", "whole", "Different results of the executable's `ok` trials; 1: deterministic."),
     Column("api_results", "whole", "Different results of the API's `ok` trials; 1: deterministic."),
     Column("cli_resolutions_s", "number", "Median of the sum of the executable's resolutions, from elastix.log."),

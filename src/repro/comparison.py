@@ -1,0 +1,146 @@
+"""One row a machine, pair, experiment and condition: from tidy trials to comparison.csv."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import polars as pl
+
+from repro import ratios
+from repro.columns import COMPARISON
+from repro.flags import SAID, floors, judged
+from repro.rawfiles import Raw
+from repro.trials_table import COUNTED, PLACE, ROW, Setup, numbers_as_text
+
+KINDS = {"text": pl.String(), "list": pl.String(), "whole": pl.Int64(), "number": pl.Float64()}
+SCHEMA = {column.name: KINDS[column.kind] for column in COMPARISON}
+_SAID_BY_BOTH = ("transform", "strategy", "jobs", "machine_threads")
+"""What should be the same in the trials of both paths."""
+_MACHINE = ("os", "arch", "cpu", "physical_cores", "logical_cores")
+
+
+def rows(trials: pl.DataFrame, raw: Raw, known: Mapping[tuple[str, ...], Setup]) -> pl.DataFrame:
+    """The rows of the comparison, sorted, with the columns of comparison.csv."""
+    rounds = ratios.complete_rounds(trials)
+    table = (
+        trials.group_by("row", maintain_order=True)
+        .agg(
+            *(pl.col(name).first() for name in ROW),
+            *_shared(),
+            *(expression for path in ("cli", "api") for expression in _of_path(path)),
+        )
+        .join(_said(trials), on="row", how="left")
+        .join(ratios.of_rows(rounds), on="row", how="left")
+        .join(ratios.agreement(rounds, raw.agreements), on="row", how="left")
+        .with_columns(pl.col("rounds").fill_null(0), outlier_rounds=numbers_as_text("outlier_rounds"))
+        .sort("row")
+    )
+    listed = table.to_dicts()
+    machines = _machines(raw.sessions)
+    setups = {
+        name: known.get(tuple(place))
+        for name, *place in trials.unique(subset=["row"], keep="first").select("row", *PLACE).iter_rows()
+    }
+    floor = floors(listed)
+    for row in listed:
+        row.update(machines.get((row["machine"], row["pair"], row["first_session"]), {}))
+        row.update(judged(row, setups[row["row"]], floor.get((row["machine"], row["pair"], row["lock"]))))
+    made = listed + _unavailable(raw.sessions, {(row["machine"], row["pair"]) for row in listed})
+    made.sort(key=lambda row: (row["machine"], row["pair"]))
+    return pl.DataFrame([{name: row.get(name) for name in SCHEMA} for row in made], schema=SCHEMA)
+
+
+def _shared() -> Iterable[pl.Expr]:
+    """What a row says of its trials on both paths."""
+    yield from (pl.col("path").filter(pl.col("arm") == arm).first().alias(f"arm_{arm}") for arm in (0, 1))
+    failed = pl.col("status") != "ok"
+    yield pl.len().alias("trials")
+    yield failed.sum().alias("failed")
+    yield (pl.col("status") == "timeout").sum().alias("timeouts")
+    yield pl.col("note").filter(failed).first().alias("first_failure")
+    yield pl.col("note").filter(~failed & (pl.col("note") != "")).unique().sort().alias("remarks")
+    yield pl.col("session").n_unique().alias("sessions")
+    yield pl.col("session").sort_by("started_utc", "session").first().alias("first_session")
+
+
+def _of_path(path: str) -> Iterable[pl.Expr]:
+    """What a row says of one path: times over its good trials, what took effect over all of them."""
+    its = pl.col("path") == path
+    counted = COUNTED & its
+    wall = pl.col("wall_s").filter(counted)
+    for name, value in {
+        "median_s": wall.median(),
+        "mad_s": (wall - wall.median()).abs().median(),
+        "min_s": wall.min(),
+        "peak_bytes": pl.col("peak_bytes").filter(counted).max(),
+        "results": pl.col("result_digest").filter(counted).drop_nulls().n_unique(),
+        "resolutions_s": _sums("resolutions_s").filter(counted).median(),
+        "estimation_s": _sums("estimation_s").filter(counted).median(),
+        "cpu_s": (pl.col("user_s") + pl.col("system_s")).filter(counted).median(),
+        "metric": pl.col("final_metric").filter(counted).median(),
+        "load_s": pl.col("load_s").filter(its & (pl.col("status") == "ok")).median(),
+        "start_s": pl.col("wall_s").filter(its & (pl.col("status") == "ok") & (pl.col("phase") == "start")).median(),
+        "good": counted.sum(),
+    }.items():
+        yield value.alias(f"{path}_{name}")
+
+
+def _sums(name: str) -> pl.Expr:
+    return pl.when(pl.col(name).list.len() > 0).then(pl.col(name).list.sum())
+
+
+def _said(trials: pl.DataFrame) -> pl.DataFrame:
+    """For each row the different values of what should be the same in all trials, as one text each.
+
+    Columns <path>_said_<name> for the names of SAID, and the names of _SAID_BY_BOTH.
+    """
+    different = trials.select("row", "path", *SAID, *_SAID_BY_BOTH).unique()
+
+    def joined(name: str, which: pl.Expr) -> pl.Expr:
+        return pl.col(name).filter(which).drop_nulls().unique().sort().cast(pl.String).str.join(" | ")
+
+    return different.group_by("row").agg(
+        *(joined(name, pl.col("path").is_not_null()).alias(name) for name in _SAID_BY_BOTH),
+        *(
+            joined(name, pl.col("path") == path).alias(f"{path}_said_{name}")
+            for path in ("cli", "api")
+            for name in SAID
+        ),
+    )
+
+
+def _machines(sessions: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """What each session says of its machine."""
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for session in sessions:
+        facts = session.get("fingerprint", {})
+        place = (str(session.get("machine")), str(session.get("pair")), str(session.get("session")))
+        found[place] = {name: _fitting(name, facts.get(name)) for name in _MACHINE}
+        found[place]["session_python"] = _fitting("python", session.get("python"))
+    return found
+
+
+def _fitting(name: str, value: object) -> object:
+    """The value where it is of its column's kind; a fingerprint's "unknown" is not known."""
+    if SCHEMA[name] == pl.Int64():
+        return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+    return value if isinstance(value, str) and value not in ("", "unknown") else None
+
+
+def _unavailable(sessions: Iterable[Mapping[str, Any]], measured: set[tuple[str, str]]) -> list[dict[str, Any]]:
+    """One row for each machine and pair that could not be had, with the latest reason."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    machines = _machines(sessions)
+    ordered = sorted(sessions, key=lambda session: (str(session.get("started_utc")), str(session.get("note"))))
+    for session in ordered:
+        owner = (str(session.get("machine")), str(session.get("pair")))
+        if session.get("status") == "unavailable" and owner not in measured:
+            facts = machines[(*owner, str(session.get("session")))]
+            found[owner] = {
+                **facts,
+                **dict(zip(("machine", "pair"), owner, strict=True)),
+                "status": "unavailable",
+                "note": str(session.get("note") or ""),
+            }
+    return list(found.values())

@@ -1,0 +1,189 @@
+"""From raw folders of any number of machines to trials.csv and comparison.csv, the same bytes every time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+import polars as pl
+
+from repro import comparison, rawfiles, trials_table
+from repro.columns import TRIALS
+from repro.errors import EXIT_DISAGREE, EXIT_OK, EXIT_TRIAL_FAILED, StoreError
+from repro.layout import shown
+from repro.rawfiles import BLOCK_BYTES, Owner
+
+TRIALS_CSV = "trials.csv"
+COMPARISON_CSV = "comparison.csv"
+_WORKERS = 2
+"""Parts of the work in flight: while one is parsed by all cores, another is read or written."""
+_FORMULA = r"^[\t\r\x00]|^\s*[=+\-@\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]"
+"""Start of a cell that a spreadsheet could run as a formula; the last four are full-width forms of the others."""
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What `merge` has written, and what it had to leave out."""
+
+    files: int
+    measurements: int
+    rows: int
+    duplicates: int
+    """Measurements that were there more than once, or were made good by a rerun."""
+    torn: int
+    broken: tuple[str, ...]
+    statuses: Mapping[str, int]
+    """Rows of the comparison by status."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to tell a person, a line each."""
+        counted = ", ".join(f"{count} {status}" for status, count in self.statuses.items())
+        said = [f"{self.measurements} measurements of {self.files} files make {self.rows} rows: {counted}"]
+        if self.duplicates:
+            said.append(f"{self.duplicates} measurements that another one repeats or replaces were left out")
+        if self.torn:
+            said.append(f"{self.torn} last lines were torn by a crash and left out")
+        return (*said, *self.broken)
+
+    @property
+    def exit_status(self) -> int:
+        """3 where results disagree, else 1 where trials failed, else 0."""
+        if self.statuses.get("disagree"):
+            return EXIT_DISAGREE
+        return EXIT_TRIAL_FAILED if self.statuses.get("failed") or self.statuses.get("timeout") else EXIT_OK
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The finished rows of a few machines and pairs."""
+
+    trials: bytes
+    comparison: bytes
+    lines: int
+    measurements: int
+    torn: int
+    broken: tuple[str, ...]
+    statuses: tuple[str, ...]
+
+
+def merge(folders: Sequence[Path], out: Path) -> Merged:
+    """Write out/trials.csv and out/comparison.csv from the raw files below the folders.
+
+    Folders may be `raw` folders, machine or pair folders, or results folders with `raw/` in them, in any
+    order; the files that are written depend on the measurements alone. They are replaced as whole files at the
+    end. Raises StoreError where there is nothing to merge, or a file cannot be read or written.
+    """
+    groups = rawfiles.find(folders)
+    statuses: Counter[str] = Counter()
+    lines = measurements = torn = 0
+    broken: list[str] = []
+    with contextlib.ExitStack() as stack:
+        trials, rows = (stack.enter_context(_replaced(out / name)) for name in (TRIALS_CSV, COMPARISON_CSV))
+        trials.write(_csv(pl.DataFrame(schema={column.name: pl.String for column in TRIALS}), header=True))
+        rows.write(_csv(pl.DataFrame(schema=comparison.SCHEMA), header=True))
+        pool = stack.enter_context(ThreadPoolExecutor(_WORKERS))
+        for part in _in_order(pool, _parts(groups)):
+            trials.write(part.trials)
+            rows.write(part.comparison)
+            statuses.update(part.statuses)
+            lines += part.lines
+            measurements += part.measurements
+            torn += part.torn
+            broken += part.broken
+    return Merged(
+        files=sum(map(len, groups.values())),
+        measurements=measurements,
+        rows=statuses.total(),
+        duplicates=lines - measurements,
+        torn=torn,
+        broken=tuple(broken),
+        statuses=dict(sorted(statuses.items())),
+    )
+
+
+def _parts(groups: Mapping[Owner, list[Path]]) -> Iterator[list[tuple[Owner, list[Path]]]]:
+    """Machines and pairs, as many at a time as make a good block; each is whole in one part."""
+    part: list[tuple[Owner, list[Path]]] = []
+    size = 0
+    for owner, files in groups.items():
+        part.append((owner, files))
+        size += sum(file.stat().st_size for file in files)
+        if size >= BLOCK_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def _in_order(pool: ThreadPoolExecutor, parts: Iterator[list[tuple[Owner, list[Path]]]]) -> Iterator[_Part]:
+    """Each part made, in order, never more than the workers' number ahead: memory stays small."""
+    pending = [pool.submit(_made, part) for part in islice(parts, _WORKERS)]
+    while pending:
+        yield pending.pop(0).result()
+        pending += [pool.submit(_made, part) for part in islice(parts, 1)]
+
+
+def _made(part: Sequence[tuple[Owner, Sequence[Path]]]) -> _Part:
+    raw = rawfiles.read(part)
+    known = trials_table.setups(raw.sessions)
+    trials = trials_table.tidy(raw, known)
+    rows = comparison.rows(trials, raw, known)
+    return _Part(
+        trials=_csv(trials_table.as_csv(trials)),
+        comparison=_csv(_rounded(rows)),
+        lines=raw.measurements.height,
+        measurements=trials.height,
+        torn=raw.torn,
+        broken=raw.broken,
+        statuses=tuple(rows["status"]),
+    )
+
+
+def _rounded(rows: pl.DataFrame) -> pl.DataFrame:
+    """Numbers to six digits: far below what any measurement here can tell apart."""
+    return rows.with_columns(pl.col(pl.Float64).round_sig_figs(6))
+
+
+def _csv(table: pl.DataFrame, *, header: bool = False) -> bytes:
+    """The table as CSV in which no text can act as a formula and no cell spans lines."""
+    texts = [name for name, kind in table.schema.items() if kind == pl.String]
+    table = table.with_columns(_harmless(table[name]) for name in texts)
+    return table.write_csv(include_header=header, line_terminator="\n").encode()
+
+
+def _harmless(column: pl.Series) -> pl.Series:
+    """The text without line ends, with an apostrophe before what could be a formula; empty text as no text."""
+    different = column.unique()
+    if different.str.contains(r"[\r\n]").any():
+        column = column.str.strip_chars("\r\n").str.replace_all(r"\s*[\r\n]+\s*", " | ")
+        different = column.unique()
+    if different.str.contains(_FORMULA).any():
+        column = (
+            column.to_frame()
+            .select(pl.when(column.str.contains(_FORMULA)).then("'" + column).otherwise(column))
+            .to_series()
+        )
+    return column.replace("", None) if (different == "").any() else column
+
+
+@contextlib.contextmanager
+def _replaced(file: Path) -> Iterator[IO[bytes]]:
+    """Write a file that takes its place as a whole, or not at all."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as stream:
+            yield stream
+        temporary.replace(file)
+    except OSError as error:
+        raise StoreError(f"{shown(file)}: cannot be written: {error.strerror}; choose another --out") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,257 @@
+"""Read raw files into tables, keeping every line that is whole.
+
+A crash can tear the last line of a file; it is dropped. Any other line that cannot be used is named and
+the rest is kept. The files of one machine and pair belong together, so that memory does not grow with the
+number of machines; they are parsed many at a time, as most are small.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from repro.errors import StoreError
+from repro.layout import shown
+from repro.model import SCHEMA
+
+Owner = tuple[str, str]
+"""Machine and pair: what the lines of one file have in common."""
+BLOCK_BYTES = 16 * 2**20
+LOAD_PARTS = ("interpreter", "import_itk", "read_images", "registration_class")
+_TEXT, _WHOLE, _NUMBER, _NUMBERS = pl.String(), pl.Int64(), pl.Float64(), pl.List(pl.Float64)
+_REQUIRED = ("key", "session", "machine", "pair", "experiment", "condition", "path", "phase", "status")
+MEASUREMENT: dict[str, pl.DataType] = {
+    **dict.fromkeys(_REQUIRED, _TEXT),
+    **dict.fromkeys(("arm", "round", "position", "exit_status"), _WHOLE),
+    **dict.fromkeys(("started_utc", "note", "log_threads", "threader"), _TEXT),
+    **dict.fromkeys(("wall_s", "load_s", "user_s", "system_s", "final_metric"), _NUMBER),
+    "load_parts_s": pl.Struct(dict.fromkeys(LOAD_PARTS, _NUMBER)),
+    **dict.fromkeys(("resolutions_s", "estimation_s"), _NUMBERS),
+    **dict.fromkeys(("peak_bytes", "voluntary_switches", "involuntary_switches"), _WHOLE),
+    **dict.fromkeys(("threads", "machine_threads", "default_threads", "maximum_threads", "work_units"), _WHOLE),
+    **dict.fromkeys(("itk", "itk_elastix", "elastix", "python", "cli_source", "result_digest"), _TEXT),
+    **dict.fromkeys(("fixed_sha256", "moving_sha256", "params_sha256", "transform", "strategy"), _TEXT),
+    "jobs": _WHOLE,
+}
+AGREEMENT: dict[str, pl.DataType] = {
+    **dict.fromkeys(("machine", "pair", "experiment", "condition"), _TEXT),
+    **dict.fromkeys(("mean_px", "max_px"), _NUMBER),
+    "digests": pl.List(pl.String),
+}
+_CHECKED = ["kind", "schema", *_REQUIRED, "round", "arm", "wall_s"]
+_LINE = {"kind": _TEXT, "schema": _WHOLE, **MEASUREMENT, **AGREEMENT}
+_PLACE = {"file": pl.Int64(), "line": pl.Int64()}
+
+
+@dataclass(frozen=True)
+class Raw:
+    """What raw files hold: the columns of MEASUREMENT and AGREEMENT, a row a line, and the session lines."""
+
+    measurements: pl.DataFrame
+    agreements: pl.DataFrame
+    sessions: tuple[Mapping[str, Any], ...]
+    torn: int
+    """Last lines that a crash has torn."""
+    broken: tuple[str, ...]
+    """Other lines that could not be used: where, and why."""
+
+
+class _Source(NamedTuple):
+    owner: Owner
+    file: Path
+    content: bytes
+
+
+def find(folders: Iterable[Path]) -> dict[Owner, list[Path]]:
+    """The raw files below the folders by machine and pair, sorted; a folder with `raw/` in it means that.
+
+    Raises StoreError where a folder is missing or none holds a raw file.
+    """
+    folders = list(folders)
+    files: set[Path] = set()
+    for folder in folders:
+        if not folder.is_dir():
+            raise StoreError(f"{shown(folder)}: no such folder; name a folder of raw results, or run `bench` first")
+        files.update(_raw_files(folder / "raw" if (folder / "raw").is_dir() else folder))
+    groups: dict[Owner, list[Path]] = {}
+    for file in sorted(files):
+        groups.setdefault(_owner(file), []).append(file)
+    if not groups:
+        listed = ", ".join(shown(folder) for folder in folders)
+        raise StoreError(f"no raw results (*.jsonl) below {listed}; run `bench` first")
+    return dict(sorted(groups.items()))
+
+
+def _raw_files(folder: Path) -> Iterator[Path]:
+    for top, folders, names in os.walk(folder):
+        folders[:] = (name for name in folders if not name.startswith(".") and name not in ("transforms", "logs"))
+        real = Path(os.path.realpath(top))
+        yield from (real / name for name in names if name.endswith(".jsonl"))
+
+
+def _owner(file: Path) -> Owner:
+    """Machine and pair of the first line that says them; of a file without one, nobody's."""
+    try:
+        with file.open("rb") as stream:
+            for line in stream:
+                try:
+                    found = json.loads(line)
+                    return str(found["machine"]), str(found["pair"])
+                except (ValueError, KeyError, TypeError, RecursionError):
+                    continue
+    except OSError as error:
+        raise _unreadable(file, error) from error
+    return "", ""
+
+
+def _unreadable(file: Path, error: OSError) -> StoreError:
+    return StoreError(f"{shown(file)}: cannot be read: {error.strerror}; make it readable or leave it out")
+
+
+def read(groups: Sequence[tuple[Owner, Sequence[Path]]]) -> Raw:
+    """Every usable line of the groups' files.
+
+    Raises StoreError for a file that cannot be read, and for a line of another schema: its numbers could
+    mean something else.
+    """
+    reading = _Reading()
+    block: list[_Source] = []
+    size = 0
+    for owner, files in groups:
+        for file in files:
+            try:
+                block.append(_Source(owner, file, file.read_bytes()))
+            except OSError as error:
+                raise _unreadable(file, error) from error
+            size += len(block[-1].content)
+            if size >= BLOCK_BYTES:
+                reading.add(block)
+                block, size = [], 0
+    reading.add(block)
+    return reading.result()
+
+
+@dataclass
+class _Reading:
+    measurements: list[pl.DataFrame] = field(default_factory=list)
+    agreements: list[pl.DataFrame] = field(default_factory=list)
+    sessions: list[Mapping[str, Any]] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    torn: int = 0
+
+    def add(self, block: Sequence[_Source]) -> None:
+        """Parse a block at once; where that fails, line by line around what is broken."""
+        table = _whole(block)
+        if table is None:
+            table = pl.concat([self._around_damage(i, source) for i, source in enumerate(block)])
+        self._sort_out(table, block)
+
+    def result(self) -> Raw:
+        return Raw(
+            pl.concat([pl.DataFrame(schema=MEASUREMENT), *self.measurements]),
+            pl.concat([pl.DataFrame(schema=AGREEMENT), *self.agreements]),
+            tuple(self.sessions),
+            self.torn,
+            tuple(self.broken),
+        )
+
+    def _around_damage(self, index: int, source: _Source) -> pl.DataFrame:
+        lines = source.content.rstrip(b"\n").split(b"\n")
+        tables = [pl.DataFrame(schema={**_LINE, **_PLACE})]
+        pending = [[i for i, line in enumerate(lines) if line.strip()]]
+        while pending:
+            numbers = pending.pop()
+            table = _parsed(b"\n".join(lines[i] for i in numbers))
+            if table is not None and table.height == len(numbers):
+                tables.append(_placed(table, np.full(len(numbers), index), np.array(numbers)))
+            elif len(numbers) > 1:
+                half = len(numbers) // 2
+                pending += [numbers[:half], numbers[half:]]
+            elif numbers == [len(lines) - 1]:
+                self.torn += 1
+            elif numbers:
+                self.broken.append(f"{shown(source.file)}, line {numbers[0] + 1}: left out: no valid JSON line")
+        return pl.concat(tables)
+
+    def _sort_out(self, table: pl.DataFrame, block: Sequence[_Source]) -> None:
+        owners = pl.DataFrame([source.owner for source in block], schema=["machine", "pair"], orient="row")
+        its = owners.select(pl.all().gather(table["file"]).name.prefix("its_"))
+        checked = pl.concat([table.select(_CHECKED), its], how="horizontal").select("kind", _PROBLEM.alias("problem"))
+        wrong = table.select("file", "line", "schema", checked["problem"]).filter(pl.col("problem").is_not_null())
+        for i, line, schema, problem in wrong.iter_rows():
+            where = f"{shown(block[i].file)}, line {line + 1}"
+            if schema not in (None, SCHEMA):
+                raise StoreError(
+                    f"{where}: schema {schema}, but this version reads {SCHEMA}; "
+                    "merge it with the version that wrote it, or leave the file out"
+                )
+            self.broken.append(f"{where}: left out: {problem}")
+        kind = checked.select(pl.when(pl.col("problem").is_null()).then("kind")).to_series()
+        self.measurements.append(table.select(list(MEASUREMENT)).filter(kind == "measurement"))
+        self.agreements.append(table.select(list(AGREEMENT)).filter(kind == "agreement"))
+        for i, line in table.select("file", "line").filter(kind == "session").iter_rows():
+            session = json.loads(block[i].content.split(b"\n", line + 1)[line])
+            if _is_session(session):
+                self.sessions.append(session)
+            else:
+                self.broken.append(f"{shown(block[i].file)}, line {line + 1}: left out: no complete session")
+
+
+def _is_session(line: Mapping[str, Any]) -> bool:
+    """Whether the tables in a session line are tables, so that their values can be asked for."""
+    experiment, fingerprint = line.get("experiment", {}), line.get("fingerprint", {})
+    conditions = experiment.get("conditions", {}) if isinstance(experiment, dict) else None
+    if not isinstance(fingerprint, dict) or not isinstance(conditions, dict):
+        return False
+    settings = [
+        c.get(path, {}) if isinstance(c, dict) else None for c in conditions.values() for path in ("cli", "api")
+    ]
+    return all(isinstance(value, dict) for value in settings)
+
+
+_PROBLEM = (
+    pl.when(pl.col("schema").is_null() | (pl.col("schema") != SCHEMA))
+    .then(pl.lit("no schema that this version reads"))
+    .when((pl.col("machine") != pl.col("its_machine")) | (pl.col("pair") != pl.col("its_pair")))
+    .then(pl.lit("of another machine or pair than the file's first line"))
+    .when(pl.col("kind").is_in(["session", "agreement"]))
+    .then(None)
+    .when(pl.col("kind").is_null() | (pl.col("kind") != "measurement"))
+    .then(pl.lit("neither session, measurement nor agreement"))
+    .when(
+        pl.any_horizontal(pl.col(*_REQUIRED, "round").is_null())
+        | ~pl.col("arm").is_in([0, 1])
+        | ~pl.col("path").is_in(["cli", "api"])
+        | ((pl.col("status") == "ok") & ~(pl.col("wall_s").is_finite() & (pl.col("wall_s") > 0)).fill_null(False))
+    )
+    .then(pl.lit("no complete measurement"))
+)
+
+
+def _whole(block: Sequence[_Source]) -> pl.DataFrame | None:
+    """The block as one table with the place of each line, or None where something is wrong in it."""
+    ended = [c if c.endswith(b"\n") or not c else c + b"\n" for c in (source.content for source in block)]
+    counts = np.array([content.count(b"\n") for content in ended], dtype=np.int64)
+    table = _parsed(b"".join(ended))
+    if table is None or table.height != counts.sum():
+        return None
+    first = np.cumsum(counts) - counts
+    return _placed(table, np.repeat(np.arange(len(block)), counts), np.arange(table.height) - np.repeat(first, counts))
+
+
+def _placed(table: pl.DataFrame, file: Any, line: Any) -> pl.DataFrame:
+    return table.with_columns(pl.Series("file", file, _PLACE["file"]), pl.Series("line", line, _PLACE["line"]))
+
+
+def _parsed(lines: bytes) -> pl.DataFrame | None:
+    try:
+        return pl.read_ndjson(lines, schema=_LINE)
+    except pl.exceptions.PolarsError:
+        return None
