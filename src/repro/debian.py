@@ -66,7 +66,8 @@ def unpack(
 
 def upstream_version(version: str) -> str:
     """The release that a Debian version stands for: "5.3.1" of "1:5.3.1+dfsg-1+b2"."""
-    return re.sub(r"[+~].*", "", version.partition(":")[2] or version).partition("-")[0]
+    without_epoch = version.partition(":")[2] or version
+    return (without_epoch.rpartition("-")[0] or without_epoch).partition("+")[0]
 
 
 def _from_suite(

@@ -110,7 +110,7 @@ def _fetch(
         )
         provided = executables.provide(request, source)
         say(
-            f"{pair.name}: elastix {pair.elastix} from {provided.source}; now the wheels, 400 MB if uv has none of them"
+            f"{pair.name}: elastix {pair.elastix} from {provided.source}; now the wheels, 300 MB if uv has none of them"
         )
         wheels.install(pair, folder / "site-packages", offline=offline, say=say)
         _check_wheels(pair, folder / "site-packages")
