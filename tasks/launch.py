@@ -30,7 +30,11 @@ EXIT_INTERRUPTED = 130
 def launch(arguments: Sequence[str]) -> int:
     """Run what the command line asks for; the exit status of the first step that failed, or 0."""
     environments = read_environments(tomllib.loads((ROOT / "pixi.toml").read_text(encoding="utf-8")))
-    options = _parser(environments).parse_args(arguments)
+    parser = _parser(environments)
+    options = parser.parse_args(arguments)
+    if options.task is None:
+        parser.print_help(sys.stderr)
+        return EXIT_USAGE
     pixi = None if options.no_pixi else shutil.which("pixi")
     try:
         if options.task == "clean":
@@ -117,7 +121,7 @@ def _parser(environments: Mapping[str, Environment]) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--no-pixi", action="store_true", help="use the private venv even where pixi is installed")
-    parser.add_argument("task", metavar="TASK")
+    parser.add_argument("task", metavar="TASK", nargs="?")
     rest: dict[str, Any] = {"nargs": argparse.REMAINDER}
     parser.add_argument("arguments", metavar="ARGUMENTS", help="handed to the task", **rest)
     return parser

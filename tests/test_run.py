@@ -164,6 +164,13 @@ def test_the_venv_is_used_without_pixi_or_where_asked_for(
     assert [command[1:] for command, _ in called] == [["-m", "repro", "pairs", "--json"]] * 2
 
 
+def test_without_a_task_the_tasks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert launch.launch([]) == 2
+    shown = capsys.readouterr().err
+    assert "  bench-all  The main job" in shown
+    assert "_lint-code" not in shown
+
+
 def test_an_unknown_task_has_status_2_and_makes_no_venv(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
