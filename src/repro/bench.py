@@ -81,6 +81,8 @@ class RoundResult:
 
     number: int
     lines: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]
+    apart_px: float | None
+    """Largest distance of the two results over the fixed image's grid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ class ConditionRun:
             if missing and not self._enough(measured[: measured.index(missing[0])]):
                 self._run_rounds([*starts, *rounds[0].trials], measured, missing)
             self._compare(measured)
-            results = tuple(RoundResult(step.number, self._lines(step)) for step in rounds)
+            results = tuple(RoundResult(step.number, self._lines(step), self._apart_px(step)) for step in rounds)
             return ConditionResult(self._session.pair.name, self._experiment.name, self._condition, results)
         finally:
             for arm in self._arms.values():
@@ -183,6 +185,10 @@ class ConditionRun:
         """The round's good measurements by arm."""
         lines = {trial.arm: self._kept.line(self._key(trial)) for trial in step.trials}
         return lines.get(0), lines.get(1)
+
+    def _apart_px(self, step: Round) -> float | None:
+        first, second = self._lines(step)
+        return self._kept.apart_px((first["key"], second["key"])) if first and second else None
 
     def _enough(self, steps: Iterable[Round]) -> bool:
         """Whether these rounds already give a narrow enough interval."""
@@ -247,7 +253,7 @@ class ConditionRun:
             if first is None or second is None:
                 continue
             keys = (first["key"], second["key"])
-            if self._kept.compared(keys):
+            if self._kept.apart_px(keys) is not None:
                 continue
             digests = (first["result_digest"], second["result_digest"])
             mean_px, max_px = self._difference_px(digests)

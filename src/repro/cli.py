@@ -211,6 +211,8 @@ def _bench(options: Options) -> int:
 def _status(summary: Summary, interrupted: bool) -> int:
     if interrupted:
         return errors.EXIT_INTERRUPTED
+    if summary.disagree:
+        return errors.EXIT_DISAGREE
     return errors.EXIT_TRIAL_FAILED if summary.tally.failed else errors.EXIT_OK
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from repro.interval import MIN_ROUNDS
+from repro.measurement import TOLERANCE_PX
 from repro.stats import verdict
 from repro.trials_table import Setup
 
@@ -17,8 +18,6 @@ SAID = (
     *("itk", "itk_elastix", "elastix", "python", "cli_source"),
 )
 """What a trial says of itself that should be the same in all of a path's trials."""
-TOLERANCE_PX = 0.5
-"""Largest distance of two results that did the same work; docs/method.md has the measurements behind it."""
 PARTIAL_BELOW = 3
 """With fewer complete rounds a row is partial, unless fewer were planned."""
 DRIFT_P = 0.01

@@ -17,12 +17,12 @@ class Kept:
         """Read what an earlier run left. ``header`` is this session's line, written when needed."""
         self._header: Mapping[str, Any] | None = header
         self._lines: dict[str, Mapping[str, Any]] = {}
-        self._compared: set[tuple[str, ...]] = set()
+        self._apart_px: dict[tuple[str, ...], float] = {}
         for line in read_lines(file):
             if line.get("kind") == "measurement" and line.get("status") == "ok":
                 self._lines[line["key"]] = line
             elif line.get("kind") == "agreement":
-                self._compared.add(tuple(line["keys"]))
+                self._apart_px[tuple(line["keys"])] = line["max_px"]
         self._raw = RawFile(file)
 
     def line(self, key: str) -> Mapping[str, Any] | None:
@@ -40,11 +40,11 @@ class Kept:
     def add_agreement(self, agreement: Agreement) -> None:
         """Keep the comparison of a round's two results."""
         self._append(agreement.line())
-        self._compared.add(agreement.keys)
+        self._apart_px[agreement.keys] = agreement.max_px
 
-    def compared(self, keys: tuple[str, str]) -> bool:
-        """Whether the results of these two measurements have been compared."""
-        return keys in self._compared
+    def apart_px(self, keys: tuple[str, str]) -> float | None:
+        """Largest distance of the results of two measurements; None where they were not compared."""
+        return self._apart_px.get(keys)
 
     def close(self) -> None:
         """Close the raw file."""

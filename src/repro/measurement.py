@@ -99,6 +99,10 @@ class Measurement:
         return {"kind": "measurement", "schema": SCHEMA, **dataclasses.asdict(self)}
 
 
+TOLERANCE_PX = 0.5
+"""Largest distance of two results that did the same work; docs/method.md has the measurements behind it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
     """How far apart the two transforms of one round are, over the fixed image's grid."""

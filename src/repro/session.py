@@ -24,6 +24,7 @@ from repro.installed import Installed
 from repro.interpreter import pair_interpreter
 from repro.kept import Kept
 from repro.layout import RESULTS
+from repro.measurement import TOLERANCE_PX
 from repro.model import SCHEMA, Condition, Experiment, Pair, Path_, digest
 from repro.platforms import current_platform
 from repro.prepare import Prepared, custom_images, prepare
@@ -61,6 +62,12 @@ class Summary:
     unavailable: dict[str, str] = field(default_factory=dict)
     """Pair -> why it could not be run."""
     wall_s: float = 0.0
+
+    @property
+    def disagree(self) -> bool:
+        """Whether the results of any round are further apart than the tolerance."""
+        rounds = (step for result in self.results for step in result.rounds)
+        return any(step.apart_px is not None and step.apart_px > TOLERANCE_PX for step in rounds)
 
 
 Work = list[tuple[Experiment, Prepared]]

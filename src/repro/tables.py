@@ -59,7 +59,9 @@ def _steady_state(result: ConditionResult, measured: Sequence[tuple[float | None
     said = ", ".join(
         f"{names[path]} {_text(mean)} s" for path, mean in zip(result.condition.arms, means, strict=True) if mean
     )
-    return f"* warm-up. Steady-state average over runs 2+: {said}; ratio {_ratio(means[0], means[1])}"
+    apart = [step.apart_px for step in result.rounds if step.apart_px is not None]
+    agreement = f"; results at most {max(apart):.2g} px apart" if apart else ""
+    return f"* warm-up. Steady-state average over runs 2+: {said}; ratio {_ratio(means[0], means[1])}{agreement}"
 
 
 def _seconds(line: Mapping[str, Any] | None) -> float | None:
