@@ -1,0 +1,135 @@
+"""The ladder of causes: from the posted condition to the fair one, one change a step. Pure.
+
+A condition's ratio is the median of its rounds' log ratios. The factor of a step is the quotient
+of the ratios of the two conditions it lies between; they were measured in different rounds, so
+its interval comes from resampling the rounds of both (percentile bootstrap of the difference of
+two medians: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repro.interval import MIN_ROUNDS
+
+Array = NDArray[np.float64]
+RESAMPLES = 10_000
+POSTED = "posted"
+FAIR = "threads+pool"
+"""The condition in which the API is asked for what the executable does."""
+ORDERS = (
+    (POSTED, "threads", FAIR, "threads+pool+bins"),
+    (POSTED, "pool", FAIR, "threads+pool+bins"),
+    (POSTED, "bins", "pool+bins", "threads+pool+bins"),
+)
+"""The same changes in different orders; each change is named by what the next condition adds."""
+
+Rounds = Mapping[str, Sequence[float]]
+"""Condition -> log ratio of each round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure with its 95% interval; no interval where a condition has under 10 rounds."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change: how many times nearer the ratio of ``after`` is than that of ``before``."""
+
+    change: str
+    before: str
+    after: str
+    factor: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """What one pair on one machine measured of the causes."""
+
+    posted: Estimate
+    """Ratio of the posted condition."""
+    fair: Estimate | None
+    steps: tuple[Step, ...]
+    """The steps of all orders, each once."""
+    share: Estimate | None
+    """Part of the log of the posted ratio that the steps from posted to fair account for."""
+
+
+def ladder(rounds: Rounds, seed: int = 1) -> Ladder | None:
+    """The ladder of what was measured; None without the posted condition."""
+    rounds = {condition: values for condition, values in rounds.items() if len(values)}
+    if POSTED not in rounds:
+        return None
+    medians = _Medians(rounds, seed)
+    pairs = dict.fromkeys((before, after) for order in ORDERS for before, after in zip(order, order[1:], strict=False))
+    steps = tuple(
+        Step(change(before, after), before, after, medians.factor(before, after))
+        for before, after in pairs
+        if before in rounds and after in rounds
+    )
+    fair = FAIR in rounds
+    return Ladder(
+        posted=medians.ratio(POSTED),
+        fair=medians.ratio(FAIR) if fair else None,
+        steps=steps,
+        share=medians.share(POSTED, FAIR) if fair else None,
+    )
+
+
+def change(before: str, after: str) -> str:
+    """What a condition adds to another: "threads+pool" to "threads" is "pool"."""
+    return "+".join(sorted(set(after.split("+")) - set(before.split("+"))))
+
+
+def quotient(first: Sequence[float], second: Sequence[float], seed: int = 1) -> Estimate:
+    """Ratio of one condition over that of another, from their rounds' log ratios."""
+    return _Medians({"first": first, "second": second}, seed).factor("first", "second")
+
+
+class _Medians:
+    """Medians of each condition, and those of its resampled rounds."""
+
+    def __init__(self, rounds: Rounds, seed: int) -> None:
+        self._median = {condition: float(np.median(values)) for condition, values in rounds.items()}
+        self._resampled: dict[str, Array] = {}
+        for condition, rows in rounds.items():
+            if len(rows) >= MIN_ROUNDS:
+                values = np.asarray(rows, dtype=np.float64)
+                draw = np.random.default_rng([seed, *condition.encode()])
+                chosen = draw.integers(0, len(values), (RESAMPLES, len(values)))
+                self._resampled[condition] = np.median(values[chosen], axis=1)
+
+    def ratio(self, condition: str) -> Estimate:
+        return _exponential(self._median[condition], self._resampled.get(condition))
+
+    def factor(self, before: str, after: str) -> Estimate:
+        first, second = self._resampled.get(before), self._resampled.get(after)
+        apart = None if first is None or second is None else first - second
+        return _exponential(self._median[before] - self._median[after], apart)
+
+    def share(self, before: str, after: str) -> Estimate | None:
+        """1 - log(after) / log(before); None where the first ratio is 1 and there is nothing to share."""
+        if self._median[before] == 0:
+            return None
+        first, second = self._resampled.get(before), self._resampled.get(after)
+        low = high = None
+        if first is not None and second is not None and np.all(first != 0):
+            low, high = (float(end) for end in np.quantile(1 - second / first, (0.025, 0.975)))
+        return Estimate(1 - self._median[after] / self._median[before], low, high)
+
+
+def _exponential(value: float, resampled: Array | None) -> Estimate:
+    if resampled is None:
+        return Estimate(math.exp(value), None, None)
+    low, high = np.exp(np.quantile(resampled, (0.025, 0.975)))
+    return Estimate(math.exp(value), float(low), float(high))

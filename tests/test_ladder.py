@@ -1,0 +1,66 @@
+import math
+import random
+
+import pytest
+
+from repro.ladder import change, ladder, quotient
+
+
+def rounds(ratio: float, n: int = 20, spread: float = 0.01, seed: int = 1) -> list[float]:
+    draw = random.Random(f"{ratio}{seed}")
+    return [math.log(ratio) + draw.gauss(0, spread) for _ in range(n)]
+
+
+def test_each_change_is_named_by_what_it_adds() -> None:
+    assert change("posted", "threads") == "threads"
+    assert change("threads", "threads+pool") == "pool"
+    assert change("pool+bins", "threads+pool+bins") == "threads"
+
+
+def test_the_steps_multiply_to_the_whole_in_either_order() -> None:
+    found = ladder({"posted": rounds(10), "threads": rounds(2), "pool": rounds(4), "threads+pool": rounds(1)})
+    assert found is not None
+    factors = {(step.before, step.after): step.factor.value for step in found.steps}
+    whole = found.posted.value / found.fair.value if found.fair else math.nan
+    assert factors["posted", "threads"] * factors["threads", "threads+pool"] == pytest.approx(whole)
+    assert factors["posted", "pool"] * factors["pool", "threads+pool"] == pytest.approx(whole)
+
+
+def test_the_interval_of_a_factor_holds_the_truth_and_is_as_wide_as_the_noise_says() -> None:
+    inside, widths = 0, []
+    for seed in range(60):
+        found = quotient(rounds(10, seed=seed), rounds(2, seed=seed))
+        assert found.low is not None
+        assert found.high is not None
+        inside += found.low <= 5 <= found.high
+        widths.append(math.log(found.high / found.low))
+    assert inside >= 52
+    # Two medians of 20 rounds of 1%: 1.96 * 2 * 1% * 1.2533 * sqrt(2 / 20) is 1.6%.
+    assert 0.008 < sorted(widths)[30] < 0.03
+
+
+def test_the_share_is_that_of_the_log_of_the_posted_ratio() -> None:
+    found = ladder({"posted": rounds(9), "threads+pool": rounds(3)})
+    assert found is not None
+    assert found.share is not None
+    assert found.share.low is not None
+    assert found.share.high is not None
+    assert found.share.low < 0.5 < found.share.high
+    assert found.share.value == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_condition_with_few_rounds_gives_a_figure_without_an_interval() -> None:
+    found = ladder({"posted": rounds(9, n=3), "threads": rounds(3)})
+    assert found is not None
+    assert (found.posted.low, found.posted.high) == (None, None)
+    assert found.steps[0].factor.low is None
+    assert found.fair is None
+
+
+def test_without_the_posted_condition_there_is_no_ladder() -> None:
+    assert ladder({"threads": rounds(2), "posted": []}) is None
+
+
+def test_the_same_rounds_give_the_same_figures() -> None:
+    measured = {"posted": rounds(10), "threads+pool": rounds(1)}
+    assert ladder(measured) == ladder(measured)
