@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +72,7 @@ def ladder(rounds: Rounds, seed: int = 1) -> Ladder | None:
     if POSTED not in rounds:
         return None
     medians = _Medians(rounds, seed)
-    pairs = dict.fromkeys((before, after) for order in ORDERS for before, after in zip(order, order[1:], strict=False))
+    pairs = dict.fromkeys((before, after) for order in ORDERS for before, after in pairwise(order))
     steps = tuple(
         Step(change(before, after), before, after, medians.factor(before, after))
         for before, after in pairs
