@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -31,6 +29,7 @@ from repro.options import (
     Shard,
     chosen_experiments,
     chosen_pairs,
+    parse_date,
     parse_shard,
     without_folders,
 )
@@ -38,7 +37,6 @@ from repro.options import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from repro.bench import Stop
     from repro.session import Options, Summary
     from repro.tables import Rows
 
@@ -193,12 +191,12 @@ def bench(
 
 def _bench(options: Options) -> int:
     """Run, show the tables, and give the exit status."""
-    from repro import session, tables
+    from repro import interrupts, session, tables
     from repro.bench import Stop
     from repro.terminal import Terminal
 
     stop = Stop()
-    _listen_for_interrupts(stop)
+    interrupts.listen(stop, _say)
     checked = session.ready(options, _say)
     with Terminal(_console(stderr=True)) as terminal:
         summary = session.run(options, checked, terminal, stop)
@@ -235,6 +233,19 @@ def merge(
 
 
 @app.command()
+def explain(out: Out = layout.RESULTS, as_json: AsJson = False) -> None:
+    """The causes, with their factors and intervals, from what merge has written."""
+    from repro import explain as explanation
+    from repro import measured
+
+    found = measured.read(out)
+    if as_json:
+        _print_json(explanation.facts(found))
+    else:
+        print(explanation.text(found), end="")
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> int:
     """What this machine is, what would disturb a measurement, what is missing."""
     from repro import doctor as examination
@@ -268,28 +279,9 @@ def pair_add(
     python: Annotated[str, typer.Option(help="Python of the pair's environment.")] = "3.14",
 ) -> None:
     """Add a pair: its entry, its wheel lock and its pixi environment."""
-    import datetime
-
     from repro.pairadd import add_pair
 
-    try:
-        day = datetime.date.fromisoformat(as_of)
-    except ValueError as error:
-        raise ConfigError(f"--as-of {as_of!r} is not a date; write it as 2026-08-22") from error
-    add_pair(itk_elastix, elastix, day, python=python, say=_say)
-
-
-def _listen_for_interrupts(stop: Stop) -> None:
-    """The first Ctrl-C lets the trial finish, the second ends it; SIGTERM is as the second."""
-
-    def interrupted(number: int, _: FrameType | None) -> None:
-        if number == signal.SIGTERM or stop.requested:
-            raise KeyboardInterrupt
-        stop.requested = True
-        _say("finishing this trial; press Ctrl-C again to stop at once")
-
-    signal.signal(signal.SIGINT, interrupted)
-    signal.signal(signal.SIGTERM, interrupted)
+    add_pair(itk_elastix, elastix, parse_date(as_of), python=python, say=_say)
 
 
 def _show(rows: Rows, data: object, as_json: bool) -> None:

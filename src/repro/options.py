@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 from pathlib import Path
 from typing import Annotated
@@ -63,3 +64,11 @@ def without_folders(argument: str) -> str:
     """An argument as the results may keep it: folders name users and homes."""
     option, equals, value = argument.rpartition("=")
     return f"{option}{equals}{Path(value).name}" if {"/", "\\"} & set(value) else argument
+
+
+def parse_date(text: str) -> datetime.date:
+    """ "2026-08-22" as a date. Raises ConfigError."""
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"--as-of {text!r} is not a date; write it as 2026-08-22") from error
