@@ -18,6 +18,7 @@ from repro.measurement import Agreement, Measurement
 from repro.model import Condition, Experiment, Pair, Path_, Status, Trial
 from repro.plan import Round
 from repro.prepare import Prepared
+from repro.scrub import scrub
 from repro.stopping import enough
 
 
@@ -209,7 +210,7 @@ class ConditionRun:
             if trial.phase == "measure":
                 store.keep_transform(self._session.machine_folder, fields["result_digest"], result_files(folder))
         except TrialError as error:
-            fields |= {**error.facts, "status": "timeout" if error.timed_out else "failed", "note": str(error)}
+            fields |= {**error.facts, "status": "timeout" if error.timed_out else "failed", "note": scrub(str(error))}
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         busy_s = load.snapshot().at_s - before.at_s
