@@ -185,6 +185,8 @@ def _measurement(
         peak_bytes=900_000_000 if api else 60_000_000,
         voluntary_switches=1234,
         involuntary_switches=56,
+        other_cores=0.02,
+        stolen_cores=0.0,
         threads=asked.threads,
         machine_threads=condition.machine_threads,
         log_threads=(str(asked.threads) if heeded else "unspecified") if ran else None,

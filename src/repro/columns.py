@@ -49,6 +49,8 @@ TRIALS = (
     Column("peak_bytes", "whole", "Peak resident memory of the child."),
     Column("voluntary_switches", "whole", "Context switches the child asked for."),
     Column("involuntary_switches", "whole", "Context switches forced on the child."),
+    Column("other_cores", "number", "Cores that other processes kept busy during the trial, on average."),
+    Column("stolen_cores", "number", "Cores that a hypervisor gave to others although this machine had work."),
     Column("threads", "whole", "Threads asked for (0 already resolved to the physical cores)."),
     Column("machine_threads", "whole", "Threads that ITK was made to believe the machine has."),
     Column("log_threads", "text", "What elastix.log says after `-threads`: a number or `unspecified`."),
@@ -127,6 +129,9 @@ COMPARISON = (
     Column("verdict", "text", "`slower`, `faster` (arm 1 than arm 0), `no difference seen`, or empty: unknown."),
     Column("arms", "text", "The paths of arm 0 and arm 1, as `cli api`."),
     Column("outlier_rounds", "list", "Rounds whose log ratio has |robust z| > 3.5. Flagged, never dropped."),
+    Column(
+        "disturbed_rounds", "list", "Rounds in which others kept more than 0.25 cores busy. Flagged, never dropped."
+    ),
     Column("drift_per_round", "number", "Theil-Sen slope of the log ratio over the rounds: relative change a round."),
     Column("drift_p", "number", "Mann-Kendall p value of that drift."),
     Column("cli_drift_per_round", "number", "The same slope of the executable's log seconds."),

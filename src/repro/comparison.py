@@ -10,6 +10,7 @@ import polars as pl
 from repro import ratios
 from repro.columns import COMPARISON
 from repro.flags import SAID, floors, judged
+from repro.load import DISTURBED_CORES
 from repro.rawfiles import Raw
 from repro.trials_table import COUNTED, PLACE, ROW, Setup, numbers_as_text
 
@@ -33,7 +34,9 @@ def rows(trials: pl.DataFrame, raw: Raw, known: Mapping[tuple[str, ...], Setup])
         .join(_said(trials), on="row", how="left")
         .join(ratios.of_rows(rounds), on="row", how="left")
         .join(ratios.agreement(rounds, raw.agreements), on="row", how="left")
-        .with_columns(pl.col("rounds").fill_null(0), outlier_rounds=numbers_as_text("outlier_rounds"))
+        .with_columns(
+            pl.col("rounds").fill_null(0), *(numbers_as_text(f"{name}_rounds") for name in ("outlier", "disturbed"))
+        )
         .sort("row")
     )
     listed = table.to_dicts()
@@ -60,6 +63,8 @@ def _shared() -> Iterable[pl.Expr]:
     yield (pl.col("status") == "timeout").sum().alias("timeouts")
     yield pl.col("note").filter(failed).first().alias("first_failure")
     yield pl.col("note").filter(~failed & (pl.col("note") != "")).unique().sort().alias("remarks")
+    others = pl.sum_horizontal("other_cores", "stolen_cores")
+    yield pl.col("round").filter(COUNTED & (others > DISTURBED_CORES)).unique().sort().alias("disturbed_rounds")
     yield pl.col("session").n_unique().alias("sessions")
     yield pl.col("session").sort_by("started_utc", "session").first().alias("first_session")
 

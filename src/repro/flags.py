@@ -127,6 +127,8 @@ def _problems(row: Row, said: Mapping[str, Said], setup: Setup | None) -> Iterat
         yield f"the ratio drifts by {row['drift_per_round']:+.2%} a round (p = {row['drift_p']:.1g})"
     if row["arm_0"] == row["arm_1"] and row["rounds"] >= MIN_ROUNDS and not row["ratio_low"] <= 1 <= row["ratio_high"]:
         yield "a path against itself does not give 1: something disturbs the rounds"
+    if row["disturbed_rounds"]:
+        yield f"other processes disturbed {len(row['disturbed_rounds'].split())} rounds"
     if row["split"]:
         yield f"{row['split']} rounds are made of two sessions"
     yield from row["remarks"][:_REMARKS]

@@ -166,11 +166,8 @@ def _harmless(column: pl.Series) -> pl.Series:
         column = column.str.strip_chars("\r\n").str.replace_all(r"\s*[\r\n]+\s*", " | ")
         different = column.unique()
     if different.str.contains(_FORMULA).any():
-        column = (
-            column.to_frame()
-            .select(pl.when(column.str.contains(_FORMULA)).then("'" + column).otherwise(column))
-            .to_series()
-        )
+        safe = pl.when(pl.all().str.contains(_FORMULA)).then("'" + pl.all()).otherwise(pl.all())
+        column = column.to_frame().select(safe.name.keep()).to_series()
     return column.replace("", None) if (different == "").any() else column
 
 
@@ -186,4 +183,5 @@ def _replaced(file: Path) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise StoreError(f"{shown(file)}: cannot be written: {error.strerror}; choose another --out") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()

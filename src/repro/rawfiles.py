@@ -31,7 +31,7 @@ MEASUREMENT: dict[str, pl.DataType] = {
     **dict.fromkeys(_REQUIRED, _TEXT),
     **dict.fromkeys(("arm", "round", "position", "exit_status"), _WHOLE),
     **dict.fromkeys(("started_utc", "note", "log_threads", "threader"), _TEXT),
-    **dict.fromkeys(("wall_s", "load_s", "user_s", "system_s", "final_metric"), _NUMBER),
+    **dict.fromkeys(("wall_s", "load_s", "user_s", "system_s", "other_cores", "stolen_cores", "final_metric"), _NUMBER),
     "load_parts_s": pl.Struct(dict.fromkeys(LOAD_PARTS, _NUMBER)),
     **dict.fromkeys(("resolutions_s", "estimation_s"), _NUMBERS),
     **dict.fromkeys(("peak_bytes", "voluntary_switches", "involuntary_switches"), _WHOLE),
