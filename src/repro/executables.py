@@ -131,7 +131,13 @@ def from_debian(request: Request) -> Provided:
         for one in sorted(request.folder.rglob("*"))
         if one.is_file()
     }
-    facts = {"package_version": unpacked.package_version, "pinned": True, "verified_by": "apt", "debs": unpacked.debs}
+    facts = {
+        "package_version": unpacked.package_version,
+        "sha256": files[debian.PACKAGE],
+        "pinned": True,
+        "verified_by": "apt",
+        "debs": unpacked.debs,
+    }
     return Provided(f"debian {unpacked.suite}", command, {}, files, facts)
 
 
@@ -148,7 +154,8 @@ def from_path(path: Path) -> Provided:
     if not os.access(program, os.X_OK):
         raise FetchError(f"--source {path}: may not be executed; make it executable (chmod +x)")
     files = {program.name: downloads.sha256_of(program)}
-    return Provided("given", (str(program),), _libraries(program), files, {"pinned": True})
+    facts = {"sha256": files[program.name], "pinned": True}
+    return Provided("given", (str(program),), _libraries(program), files, facts)
 
 
 def check_version(provided: Provided, expected: str) -> None:

@@ -13,14 +13,13 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from repro import downloads, executables, installed, layout, platforms, wheels
 from repro.errors import FetchError, UnavailableError
 from repro.installed import Installed
-from repro.model import Pair
+from repro.model import Pair, digest
 
 NEEDED_BYTES = 2 << 30
 """Free disk asked for before a pair is fetched: 1.7 GB of wheels, 0.1 GB of executable (measured)."""
@@ -45,10 +44,10 @@ def fetch_pair(
     is kept for ``installed.load``; FetchError where something must not be used or has no room.
     """
     _check_writable(root)
+    remove_leftovers(root, cache)
     if there := _is_there(pair, source, require_pinned, root):
         return there
     with _alone(cache, say):
-        remove_leftovers(root, cache)
         if there := _is_there(pair, source, require_pinned, root):
             return there
         try:
@@ -63,10 +62,10 @@ def fetch_pair(
 
 def remove_leftovers(*folders: Path) -> None:
     """Delete what runs that are no more have left half done."""
-    import psutil
-
     for folder in folders:
         for one in [*folder.glob(".tmp-*"), *folder.glob("*/.tmp-*"), *folder.glob("*/*/.tmp-*")]:
+            import psutil
+
             found = _LEFTOVER.fullmatch(one.name)
             if found and (int(found[1]) == os.getpid() or not psutil.pid_exists(int(found[1]))):
                 shutil.rmtree(one, ignore_errors=True) if one.is_dir() else one.unlink(missing_ok=True)
@@ -83,7 +82,12 @@ def _alone(cache: Path, say: Callable[[str], None]) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         say(f"another fetch is under way ({layout.shown(cache / '.lock')}): waiting for it")
-        lock.acquire(timeout=LONGEST_WAIT_S)
+        try:
+            lock.acquire(timeout=LONGEST_WAIT_S)
+        except Timeout as error:
+            raise FetchError(
+                f"another fetch has been under way for {LONGEST_WAIT_S} s; end it and try again"
+            ) from error
     try:
         yield
     finally:
@@ -158,7 +162,7 @@ def _check_disk(root: Path) -> None:
 
 def _check_wheels(pair: Pair, site_packages: Path) -> None:
     """Compare the versions that are there with those asked for and locked, without importing."""
-    found = wheels.installed_versions(site_packages)
+    found = {one.name: one.version for one in wheels.installed_packages(site_packages)}
     if found.get("itk-elastix") != pair.itk_elastix:
         raise FetchError(
             f"{pair.name}: the wheels hold itk-elastix {found.get('itk-elastix')}, not {pair.itk_elastix}; "
@@ -194,6 +198,7 @@ def _describe(pair: Pair, platform: str, folder: Path, provided: executables.Pro
     """Write installed.json, which may hold local paths, and provenance.json, which holds none."""
     lock = downloads.sha256_of(wheels.lock_file(pair))
     tag = wheels.python_tag(wheels.target_python(pair))
+    packages = wheels.installed_packages(folder / "site-packages")
     state = {
         "format": installed.FORMAT,
         "platform": platform,
@@ -206,6 +211,7 @@ def _describe(pair: Pair, platform: str, folder: Path, provided: executables.Pro
         },
         "cli_source": provided.source,
         "files": dict(provided.files),
+        "records": {one.record: downloads.sha256_of(folder / "site-packages" / one.record) for one in packages},
         "lock": installed.lock_digest(lock, provided.files, tag),
     }
     elastix = {
@@ -213,42 +219,26 @@ def _describe(pair: Pair, platform: str, folder: Path, provided: executables.Pro
         "version": pair.elastix,
         "licence": executables.LICENCE,
         "fetched_utc": _now(),
+        "files_digest": digest(dict(provided.files)),
         **provided.facts,
-        "files": dict(provided.files),
+    }
+    wheel_set = {
+        "source": "package index, by uv with hashes",
+        "as_of": pair.as_of.isoformat(),
+        "fetched_utc": _now(),
+        "lock": wheels.lock_file(pair).name,
+        "sha256": lock,
+        "python_tag": tag,
+        "packages": {one.name: {"version": one.version, "licence": one.licence} for one in packages},
     }
     provenance = {
         "format": installed.FORMAT,
         "pair": pair.name,
         "platform": platform,
-        "parts": {"elastix": elastix, "wheels": _wheels_provenance(pair, folder / "site-packages", lock, tag)},
+        "parts": {"elastix": elastix, "wheels": wheel_set},
     }
     _write(folder / "installed.json", state)
     _write(folder / "provenance.json", provenance)
-
-
-def _wheels_provenance(pair: Pair, site_packages: Path, lock: str, tag: str) -> dict[str, Any]:
-    packages, records = {}, {}
-    for one in sorted(metadata.distributions(path=[str(site_packages)]), key=lambda one: one.name):
-        record = next(file for file in one.files or () if file.name == "RECORD")
-        records[record.as_posix()] = downloads.sha256_of(site_packages / record)
-        packages[one.name] = {"version": one.version, "licence": _licence(one.metadata)}
-    return {
-        "source": "package index, by uv with hashes",
-        "as_of": pair.as_of.isoformat(),
-        "fetched_utc": _now(),
-        "lock": layout.shown(wheels.lock_file(pair)),
-        "sha256": lock,
-        "python_tag": tag,
-        "packages": packages,
-        "records": records,
-    }
-
-
-def _licence(about: Any) -> str:
-    """The licence as the wheel's metadata names it: its expression, else its classifier."""
-    classified = [line.rsplit(" :: ", 1)[-1] for line in about.get_all("Classifier", []) if "License ::" in line]
-    named = about.get("License-Expression") or ", ".join(classified) or about.get("License") or "not named"
-    return str(named).splitlines()[0]
 
 
 def _write(file: Path, content: Mapping[str, Any]) -> None:

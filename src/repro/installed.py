@@ -95,30 +95,25 @@ def unavailable_file(pair: Pair, root: Path = layout.PAIRS) -> Path:
 def verify(installed: Installed) -> list[str]:
     """Compare every file of the pair with the checksums recorded when it was fetched (seconds).
 
-    Returns what differs, a line each; empty: all is as it was.
+    Bytecode is left out: it is made here, and no wheel vouches for it. Returns what differs, a line each.
     """
-    parts = installed.provenance["parts"]
+    state = _read(installed.folder / "installed.json")
     problems = []
-    for name, expected in parts["elastix"]["files"].items():
-        problems += _differs(_elastix_file(installed, name), expected)
-    for record, expected in parts["wheels"]["records"].items():
+    for name, expected in state["files"].items():
+        given = installed.cli_source == "given"
+        problems += _differs(Path(state["command"][0]) if given else installed.folder / "elastix" / name, expected)
+    for record, expected in state["records"].items():
         file = installed.site_packages / record
-        found = _differs(file, expected)
-        problems += found or _verify_record(installed.site_packages, file)
+        problems += _differs(file, expected) or _verify_record(installed.site_packages, file)
     return problems
 
 
-def _elastix_file(installed: Installed, name: str) -> Path:
-    given = installed.folder / "elastix" / name
-    return given if installed.cli_source != "given" else Path(installed.elastix_command[0])
-
-
 def _verify_record(site_packages: Path, record: Path) -> list[str]:
-    """Check the files that a wheel's RECORD lists with a checksum; bytecode has none."""
+    """Check the files that a wheel's RECORD lists with a checksum."""
     problems = []
     with record.open(encoding="utf-8", newline="") as stream:
         for name, checksum, *_ in csv.reader(stream):
-            if checksum.startswith("sha256="):
+            if checksum.startswith("sha256=") and not name.endswith(".pyc"):
                 raw = base64.urlsafe_b64decode(checksum.removeprefix("sha256=") + "=")
                 problems += _differs(site_packages / name, raw.hex())
     return problems

@@ -68,7 +68,7 @@ def _blobs(
     low = [-margin, -margin, *[0.0] * (len(shape) - 2)]
     high = [shape[0] + margin, shape[1] + margin, *map(float, shape[2:])]
     volume = math.prod(top - bottom for bottom, top in zip(low, high, strict=True))
-    count = round(volume / _SPACING_PX ** len(shape))
+    count = max(1, round(volume / _SPACING_PX ** len(shape)))
     places = [
         [bottom + (top - bottom) * chance.random() for bottom, top in zip(low, high, strict=True)] for _ in range(count)
     ]

@@ -13,8 +13,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from repro import downloads, layout, platforms
 from repro.errors import FetchError
@@ -41,7 +43,13 @@ def lock_wheels(pair: Pair) -> str:
     asked = f"itk-elastix=={pair.itk_elastix}\n"
     try:
         done = subprocess.run(
-            command, check=False, input=asked, env=_environment(), capture_output=True, text=True, timeout=_LOCK_TIMEOUT_S
+            command,
+            check=False,
+            input=asked,
+            env=_environment(),
+            capture_output=True,
+            text=True,
+            timeout=_LOCK_TIMEOUT_S,
         )
     except subprocess.TimeoutExpired as error:
         raise FetchError(f"{pair.name}: uv gave no wheel lock within {_LOCK_TIMEOUT_S} s; try again") from error
@@ -105,10 +113,34 @@ def install(pair: Pair, target: Path, *, offline: bool = False, say: Callable[[s
         raise FetchError(f"{pair.name}: the wheels could not be installed; {cure} uv says:\n" + "\n".join(last))
 
 
-def installed_versions(site_packages: Path) -> dict[str, str]:
-    """Version of every package in the folder by its normalised name, read without importing it."""
+@dataclass(frozen=True)
+class Package:
+    """A package that a wheel brought, as its metadata says."""
+
+    name: str
+    """Normalised: lower case with hyphens."""
+    version: str
+    licence: str
+    record: str
+    """The wheel's list of its files, below the folder."""
+
+
+def installed_packages(site_packages: Path) -> list[Package]:
+    """The packages in the folder by name, read without importing any of them."""
     found = metadata.distributions(path=[str(site_packages)])
-    return {_normalised(one.name): one.version for one in found}
+    return sorted((_package(one) for one in found), key=lambda one: one.name)
+
+
+def _package(one: metadata.Distribution) -> Package:
+    record = next(file for file in one.files or () if file.name == "RECORD")
+    return Package(_normalised(one.name), one.version, _licence(one.metadata), record.as_posix())
+
+
+def _licence(about: Any) -> str:
+    """The licence as the metadata names it: its expression, else its classifier, else its text's start."""
+    classified = [line.rsplit(" :: ", 1)[-1] for line in about.get_all("Classifier", []) if "License ::" in line]
+    named = about.get("License-Expression") or ", ".join(classified) or about.get("License") or "not named"
+    return str(named).splitlines()[0]
 
 
 def locked_versions(pair: Pair) -> dict[str, set[str]]:
