@@ -165,11 +165,13 @@ class Windows:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, kernel: Kernel32) -> None:
         real = subprocess.Popen
+        self.started: list[subprocess.Popen[bytes]] = []
 
         def start(argv: list[str], creationflags: int, **options: Any) -> Any:
             self.flags = creationflags
             process = real(argv, **options)
             vars(process)["_handle"] = process.pid
+            self.started.append(process)
             return process
 
         monkeypatch.setattr(subprocess, "Popen", start)
@@ -257,7 +259,8 @@ def test_a_refused_job_is_an_error_and_leaves_no_child(monkeypatch: pytest.Monke
     with pytest.raises(OSError, match="Windows error 5"):
         system.run("import time; time.sleep(300)")
     assert "resume" not in kernel.calls
-    assert [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE] == []
+    assert len(system.started) == (1 if refuses == "assign" else 0)
+    assert all(process.wait(20) != 0 for process in system.started)
     system.close()
 
 
