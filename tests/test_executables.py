@@ -180,3 +180,35 @@ def test_a_program_that_hangs_is_stopped(tmp_path: Path, monkeypatch: pytest.Mon
     program = parts.program(tmp_path / "elastix", f"#!{sys.executable} -IS\nimport time\ntime.sleep(600)\n")
     with pytest.raises(FetchError, match="does not run here"):
         check_version(Provided("given", (str(program),)), "5.3.1")
+
+
+def test_a_release_that_does_not_run_here_gives_way_to_debian(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What the loader says of a release that was built on a newer system.
+    newer = f"#!{sys.executable} -IS\nimport sys\nsys.exit('version `GLIBC_2.39\\' not found')\n"
+    give_release(monkeypatch, parts.release(tmp_path / "a.zip", newer))
+
+    def unpack(_: str, __: object, folder: Path, **___: object) -> Unpacked:
+        assert not folder.exists()
+        parts.program(folder / "lib" / "ld-linux.so.2")
+        parts.program(folder / "elastix")
+        return Unpacked("sid", "5.3.1-1", {}, "ld-linux.so.2")
+
+    monkeypatch.setattr(debian, "unpack", unpack)
+    assert provide(request(tmp_path)).source == "debian sid"
+    with pytest.raises(UnavailableError, match=r"release: .*GLIBC_2\.39"):
+        provide(request(tmp_path / "other"), "release")
+
+
+def test_a_release_of_another_version_does_not_give_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    give_release(monkeypatch, parts.release(tmp_path / "a.zip", parts.script("5.2.0")))
+    monkeypatch.setattr(debian, "unpack", lambda *_, **__: pytest.fail("went on to Debian"))
+    with pytest.raises(FetchError, match=r"is elastix 5\.2\.0"):
+        provide(request(tmp_path))
+
+
+def test_a_folder_that_is_there_already_is_left_alone(tmp_path: Path, asked: list[str]) -> None:
+    (tmp_path / "elastix").mkdir()
+    with pytest.raises(FetchError, match="is there already"):
+        provide(request(tmp_path), "release")
+    assert asked == []
+    assert (tmp_path / "elastix").is_dir()

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -126,6 +127,20 @@ def test_a_given_executable_stays_where_it_is_and_its_place_out_of_the_provenanc
         installed.load(machine.pair, machine.root)
 
 
+def test_people_can_start_the_executable_by_hand(machine: Machine, tmp_path: Path) -> None:
+    runner = machine.fetch().folder / "run-elastix"
+    moved = machine.root.with_name("moved to a folder with 'quotes' and $signs")
+    machine.root.rename(moved)
+    done = subprocess.run(
+        [moved / runner.relative_to(machine.root), "--version"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "elastix version: 5.3.1\n"
+
+
 def test_another_source_is_fetched_when_asked_for(machine: Machine, tmp_path: Path) -> None:
     released = machine.fetch()
     program = parts.program(tmp_path / "mine" / "elastix", parts.script() + "# mine\n")
@@ -167,14 +182,16 @@ def test_wheels_of_another_version_are_refused_and_nothing_left(machine: Machine
     machine.versions = {**VERSIONS, "numpy": "1.0"}
     with pytest.raises(FetchError, match=r"numpy 1\.0 was installed, the lock has"):
         machine.fetch()
-    assert machine.names() == []
+    assert machine.names() == [f"{machine.pair.name}.unavailable.json"]
 
 
 def test_an_executable_of_another_version_is_refused_and_nothing_left(machine: Machine) -> None:
     parts.release(machine.archive, parts.script("5.2.0"))
     with pytest.raises(FetchError, match=r"is elastix 5\.2\.0"):
         machine.fetch()
-    assert machine.names() == []
+    with pytest.raises(UnavailableError, match=r"is elastix 5\.2\.0"):
+        installed.load(machine.pair, machine.root)
+    assert machine.names() == [f"{machine.pair.name}.unavailable.json"]
     assert "wheels" not in machine.work
 
 
@@ -312,7 +329,7 @@ def test_a_disk_that_fills_is_an_error_that_leaves_nothing(machine: Machine, mon
     monkeypatch.setattr(fetch, "_describe", full)
     with pytest.raises(FetchError, match="No space left on device"):
         machine.fetch()
-    assert machine.names() == []
+    assert machine.names() == [f"{machine.pair.name}.unavailable.json"]
 
 
 def test_a_folder_that_cannot_be_written_is_said(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -171,7 +171,7 @@ def _attempt(url: str, file: Path, expected: str, limits: Limits, deadline: floa
     def verified(address: str, output: str, _: Any) -> None:
         nonlocal found
         get(address, output, _)
-        found = _check_content(Path(output), url, file.name, expected)
+        found = _check_content(Path(output), url, file, expected)
 
     partial = file.parent / f".tmp-download-{os.getpid()}"
     try:
@@ -231,19 +231,19 @@ def _check_headers(response: Any, url: str, name: str) -> None:
         )
 
 
-def _check_content(part: Path, url: str, name: str, expected: str) -> str:
+def _check_content(part: Path, url: str, file: Path, expected: str) -> str:
     with part.open("rb") as stream:
         start = stream.read(512).lstrip().lower()
     if not start:
         raise _PassingError("the server sent an empty file")
     if start.startswith((b"<!doctype html", b"<html")):
-        raise UnreachableError(f"{name}: {url}: expected a file, found a web page; open the address in a browser")
+        raise UnreachableError(f"{file.name}: {url}: expected a file, found a web page; open the address in a browser")
     found = sha256_of(part)
     if expected and found != expected:
         raise FetchError(
-            f"{name}: the file at {url} is not the expected one: sha256 expected {expected}, found {found}. "
+            f"{file.name}: the file at {url} is not the expected one: sha256 expected {expected}, found {found}. "
             "Not used. Try again later; if the release was replaced on purpose, change its sha256 in params or "
-            f"delete its line in {layout.shown(layout.CACHE / _TRUSTED)}"
+            f"delete its line in {layout.shown(file.with_name(_TRUSTED))}"
         )
     return found
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -23,6 +24,10 @@ from repro.model import Executable
 RELEASES = "https://github.com/SuperElastix/elastix/releases/download"
 LICENCE = "Apache-2.0"
 _VERSION_TIMEOUT_S = 60
+
+
+class DoesNotRunError(FetchError):
+    """The executable does not run on this machine; one from another source may."""
 
 
 @dataclass(frozen=True)
@@ -64,16 +69,18 @@ def provide(request: Request, source: str = "auto") -> Provided:
         provided = from_path(Path(source))
         check_version(provided, request.executable.version)
         return provided
+    if request.folder.exists():
+        raise FetchError(f"{layout.shown(request.folder)} is there already, an executable cannot be put there")
     reasons = []
     for name in sources if source == "auto" else [source]:
         try:
             provided = sources[name](request)
-        except downloads.UnreachableError as error:
-            reasons.append(f"{name}: {error}")
-            request.say(f"elastix {request.executable.version}: {name}: {error}")
-        else:
             check_version(provided, request.executable.version)
             return provided
+        except (downloads.UnreachableError, DoesNotRunError) as error:
+            reasons.append(f"{name}: {error}")
+            request.say(f"elastix {request.executable.version}: {name}: {error}")
+            shutil.rmtree(request.folder, ignore_errors=True)
     raise UnavailableError(f"no executable of elastix {request.executable.version}: {'; '.join(reasons)}; "
                            "one of your own can be given with --source PATH")  # fmt: skip
 
@@ -159,8 +166,12 @@ def from_path(path: Path) -> Provided:
 
 
 def check_version(provided: Provided, expected: str) -> None:
-    """Ask the executable for its version. Raises FetchError unless it is the expected one."""
-    program = provided.command[-1]
+    """Ask the executable for its version.
+
+    Raises DoesNotRunError where it gives none (its libraries or processor are not this machine's,
+    or it is no elastix), FetchError where it is not the expected one.
+    """
+    program = layout.shown(Path(provided.command[-1]))
     try:
         done = subprocess.run(
             [*provided.command, "--version"],
@@ -173,11 +184,11 @@ def check_version(provided: Provided, expected: str) -> None:
             timeout=_VERSION_TIMEOUT_S,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise FetchError(f"{program}: does not run here: {error}") from error
+        raise DoesNotRunError(f"{program}: does not run here: {error}") from error
     found = re.search(r"elastix version:\s*(\S+)", done.stdout)
     if not found:
         said = (done.stderr or done.stdout).strip().splitlines()[-3:]
-        raise FetchError(f"{program}: is no elastix that runs here: asked for its version it ended with status "
+        raise DoesNotRunError(f"{program}: is no elastix that runs here: asked for its version it ended with status "
                          f"{done.returncode} and said: {' | '.join(said) or 'nothing'}")  # fmt: skip
     if found[1] != expected:
         raise FetchError(f"{program}: is elastix {found[1]}, the pair needs {expected}; give another one with --source")

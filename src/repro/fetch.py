@@ -10,8 +10,10 @@ import datetime
 import json
 import os
 import re
+import shlex
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,7 +54,7 @@ def fetch_pair(
             return there
         try:
             _fetch(pair, source, offline, require_pinned, root, cache, say)
-        except UnavailableError as error:
+        except FetchError as error:
             reason = {"reason": str(error), "platform": platforms.current_platform(), "utc": _now()}
             downloads.write_atomically(installed.unavailable_file(pair, root), json.dumps(reason, indent=1) + "\n")
             raise
@@ -199,7 +201,7 @@ def _describe(pair: Pair, platform: str, folder: Path, provided: executables.Pro
     lock = downloads.sha256_of(wheels.lock_file(pair))
     tag = wheels.python_tag(wheels.target_python(pair))
     packages = wheels.installed_packages(folder / "site-packages")
-    state = {
+    state: dict[str, Any] = {
         "format": installed.FORMAT,
         "platform": platform,
         "elastix": pair.elastix,
@@ -239,6 +241,22 @@ def _describe(pair: Pair, platform: str, folder: Path, provided: executables.Pro
     }
     _write(folder / "installed.json", state)
     _write(folder / "provenance.json", provenance)
+    if sys.platform != "win32":
+        runner = folder / "run-elastix"
+        runner.write_text(_runner(state["command"], state["environment"]), encoding="utf-8")
+        runner.chmod(0o755)
+
+
+def _runner(command: Sequence[str], environment: Mapping[str, str]) -> str:
+    """A script with which people start the pair's executable by hand; trials do not use it."""
+
+    def word(text: str) -> str:
+        return '"$here"'.join(shlex.quote(part) if part else "" for part in text.split(installed.HERE))
+
+    words = [*(f"{name}={word(value)}" for name, value in environment.items()), *map(word, command)]
+    return f"""#!/bin/sh
+here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd) && exec env {" ".join(words)} "$@"
+"""
 
 
 def _write(file: Path, content: Mapping[str, Any]) -> None:

@@ -88,7 +88,7 @@ def lock_digest(wheels_sha256: str, files: Mapping[str, str], python_tag: str) -
 
 
 def unavailable_file(pair: Pair, root: Path = layout.PAIRS) -> Path:
-    """Where the reason is kept why the pair could not be had."""
+    """Where the reason is kept why the pair could not be fetched."""
     return root / f"{pair.name}.unavailable.json"
 
 
