@@ -156,7 +156,6 @@ class ApiArm:
             self._child = None
 
     def _start(self) -> dict[str, Any]:
-        start = time.perf_counter()
         self._child = LineChild(
             argv=(self._interpreter, "-I", "-S", str(WORKER), str(self._installed.site_packages)),
             env=environment(self._installed, self._prepared, self._prepared.condition.api, executable=False),
@@ -164,7 +163,7 @@ class ApiArm:
             stderr_file=self._log,
         )
         self._child.read(self._timeout_s)
-        parts = {"interpreter": time.perf_counter() - start}
+        parts = {"interpreter": time.perf_counter() - self._child.started}
         images = self._prepared.images
         answer = self._ask({"op": "load", "fixed": str(images.fixed), "moving": str(images.moving)})
         parts |= answer["parts"]

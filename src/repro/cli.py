@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from repro import errors, layout
+from repro import errors, layout, platforms
 from repro.errors import ConfigError, ReproError
 from repro.options import (
     QUICK_ROUNDS,
@@ -58,6 +58,7 @@ app.add_typer(pair_app, name="pair")
 
 def main() -> NoReturn:
     """Run the command; a known error becomes a message and its exit status."""
+    platforms.speak_utf8(sys.stdout, sys.stderr)
     try:
         status = app(standalone_mode=False)
     except ReproError as error:

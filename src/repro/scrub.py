@@ -36,13 +36,11 @@ def _patterns(root: Path, home: Path, user: str, host: str) -> Iterator[tuple[re
     for path, word in ((root, "<checkout>"), (home, "~")):
         text = str(path)
         if len(path.parts) > 1:
-            either = "[/\\\\\\\\]+".join(re.escape(part.strip("/\\")) for part in re.split(r"[/\\]", text) if part)
-            yield (
-                re.compile(("/" if text.startswith("/") else "") + either, re.IGNORECASE if os.name == "nt" else 0),
-                word,
-            )
+            either = r"[/\\]+".join(re.escape(part) for part in re.split(r"[/\\]", text) if part)
+            start = "/" if text.startswith("/") else ""
+            yield re.compile(start + either, re.IGNORECASE if os.name == "nt" else 0), word
     for name, word in ((host, "<host>"), (user, "<user>")):
-        for part in {name, name.split(".")[0]}:
+        for part in (name, name.split(".")[0]):
             if len(part) >= _SHORTEST and part not in ("root", "localhost"):
                 yield re.compile(rf"(?<![\w-]){re.escape(part)}(?![\w-])"), word
     # A path of anybody's home, as tracebacks of wheels carry their builder's.
