@@ -128,9 +128,9 @@ def _problems(row: Row, said: Mapping[str, Said], setup: Setup | None) -> Iterat
     if row["arm_0"] == row["arm_1"] and row["rounds"] >= MIN_ROUNDS and not row["ratio_low"] <= 1 <= row["ratio_high"]:
         yield "a path against itself does not give 1: something disturbs the rounds"
     if row["disturbed_rounds"]:
-        yield f"other processes disturbed {len(row['disturbed_rounds'].split())} rounds"
+        yield f"other processes disturbed {_rounds(len(row['disturbed_rounds'].split()))}"
     if row["split"]:
-        yield f"{row['split']} rounds are made of two sessions"
+        yield f"{_rounds(row['split'])} {'is' if row['split'] == 1 else 'are'} made of two sessions"
     yield from row["remarks"][:_REMARKS]
     if len(row["remarks"]) > _REMARKS:
         yield f"{len(row['remarks']) - _REMARKS} other remarks in trials.csv"
@@ -143,12 +143,16 @@ def _failures(row: Row, setup: Setup | None) -> Iterator[str]:
     if not (row["arm_0"] and row["arm_1"]):
         yield f"only {_PATHS[row['arm_0'] or row['arm_1']]} ran"
     elif _status({**row, "agreement_px": None, "failed": 0}, setup) == "partial":
-        yield f"only {row['rounds']} complete rounds"
+        yield f"only {_rounds(row['rounds'])} complete"
+
+
+def _rounds(count: int) -> str:
+    return f"{count} round" if count == 1 else f"{count} rounds"
 
 
 def _agreement(row: Row) -> Iterator[str]:
     if row["uncompared"]:
-        yield f"the results of {row['uncompared']} rounds were not compared"
+        yield f"the results of {_rounds(row['uncompared'])} were not compared"
     if not _disagree(row):
         return
     apart = f"the two results are up to {row['agreement_px']:.3g} px apart (tolerance {TOLERANCE_PX} px)"
