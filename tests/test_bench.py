@@ -102,7 +102,7 @@ class World:
             "cli": lambda: FakeArm(self, "cli"),
             "api": lambda: FakeArm(self, "api"),
         }
-        kept = Kept(self.file, {"kind": "session", "session": "s"})
+        kept = Kept(self.file, {"kind": "session", "session": "s"}, lambda: {"kind": "end", "session": "s"})
         return ConditionRun(session, EXPERIMENT, prepared, kept, makers, self, self.stop, self.tally).run()
 
     @property
@@ -150,7 +150,7 @@ def test_both_paths_go_first_equally_often(world: World) -> None:
 
 def test_every_measurement_is_on_disk_after_one_session_line(world: World) -> None:
     world.run()
-    assert len(world.lines("session")) == 1
+    assert len(world.lines("session")) == len(world.lines("end")) == 1
     lines = world.lines("measurement")
     assert len(lines) == len(world.ran) == len({line["key"] for line in lines})
     assert {line["cli_source"] for line in lines if line["path"] == "api"} == {None}

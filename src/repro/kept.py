@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,14 @@ from repro.store import RawFile, read_lines
 class Kept:
     """The measurements of one raw file that count, by key, and the file itself to add to."""
 
-    def __init__(self, file: Path, header: Mapping[str, Any]) -> None:
-        """Read what an earlier run left. ``header`` is this session's line, written when needed."""
+    def __init__(self, file: Path, header: Mapping[str, Any], ending: Callable[[], Mapping[str, Any]]) -> None:
+        """Read what an earlier run left.
+
+        ``header`` is this session's line, written ahead of its first measurement; ``ending`` gives
+        the line that closes a file to which something was added.
+        """
         self._header: Mapping[str, Any] | None = header
+        self._ending = ending
         self._lines: dict[str, Mapping[str, Any]] = {}
         self._apart_px: dict[tuple[str, ...], float] = {}
         for line in read_lines(file):
@@ -48,7 +53,11 @@ class Kept:
 
     def close(self) -> None:
         """Close the raw file."""
-        self._raw.close()
+        try:
+            if self._header is None:
+                self._raw.append(self._ending())
+        finally:
+            self._raw.close()
 
     def _append(self, line: Mapping[str, Any]) -> None:
         if self._header is not None:

@@ -1,8 +1,9 @@
 """What a trial gave, and the line of JSON that keeps it.
 
-A raw file (``results/raw/<machine>/<pair>/<experiment>.jsonl``) holds lines of three kinds,
-told apart by ``kind``: ``session`` (one start of ``bench``: machine fingerprint, versions,
-command), ``measurement`` (below) and ``agreement`` (the two transforms of one round compared).
+A raw file (``results/raw/<machine>/<pair>/<experiment>.jsonl``) holds lines of four kinds, told
+apart by ``kind``: ``session`` (one start of ``bench``: machine fingerprint, versions, command),
+``measurement`` (below), ``agreement`` (the two transforms of one round compared) and ``end`` (the
+machine's load, memory and power after a condition; the session line has them before it).
 What is not known is null, never 0.
 """
 

@@ -221,10 +221,10 @@ _PROBLEM = (
     .then(pl.lit("no schema that this version reads"))
     .when((pl.col("machine") != pl.col("its_machine")) | (pl.col("pair") != pl.col("its_pair")))
     .then(pl.lit("of another machine or pair than the file's first line"))
-    .when(pl.col("kind").is_in(["session", "agreement"]))
+    .when(pl.col("kind").is_in(["session", "agreement", "end"]))
     .then(None)
     .when(pl.col("kind").is_null() | (pl.col("kind") != "measurement"))
-    .then(pl.lit("neither session, measurement nor agreement"))
+    .then(pl.lit("neither session, measurement, agreement nor end"))
     .when(
         pl.any_horizontal(pl.col(*_REQUIRED, "round").is_null())
         | ~pl.col("arm").is_in([0, 1])

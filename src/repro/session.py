@@ -195,7 +195,8 @@ def _run_pair(
         for experiment, prepared in work:
             if stop.requested:
                 return
-            kept = Kept(folder / f"{experiment.name}.jsonl", {**common, "experiment": _about(experiment, work)})
+            raw = folder / f"{experiment.name}.jsonl"
+            kept = Kept(raw, {**common, "experiment": _about(experiment, work)}, lambda: _end(header))
             makers = _makers(parts, prepared, launcher, folder, options.timeout_s)
             run = ConditionRun(session, experiment, prepared, kept, makers, listener, stop, summary.tally)
             summary.results.append(run.run())
@@ -246,6 +247,12 @@ def _header(options: Options, pair: Pair, name: str) -> dict[str, Any]:
         "status": "ok",
         "note": "",
     }
+
+
+def _end(header: Mapping[str, Any]) -> dict[str, Any]:
+    """The line after a condition: what the machine was like then."""
+    common = {name: header[name] for name in ("schema", "session", "machine", "pair")}
+    return {"kind": "end", **common, "ended_utc": store.utc_now(), "state": machine.state()}
 
 
 def _about(experiment: Experiment, work: Iterable[tuple[Experiment, Prepared]]) -> dict[str, Any]:
