@@ -212,3 +212,15 @@ def test_a_folder_that_is_there_already_is_left_alone(tmp_path: Path, asked: lis
         provide(request(tmp_path), "release")
     assert asked == []
     assert (tmp_path / "elastix").is_dir()
+
+
+def test_an_unpinned_release_gives_way_to_debian_where_pins_are_required(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unpack(*_: object, **__: object) -> Unpacked:
+        raise UnreachableError("asked Debian")
+
+    monkeypatch.setattr(debian, "unpack", unpack)
+    pinned = Request(PAIR.executable, "linux-64", tmp_path / "elastix", tmp_path / "cache", require_pinned=True)
+    with pytest.raises(UnavailableError, match=r"release: .*no sha256 is pinned.*debian: asked Debian"):
+        provide(pinned)

@@ -60,11 +60,11 @@ def download(
     Without a sha256 the file is trusted on first use: its digest is announced and kept beside it
     (``trusted.json``), and a file that differs later is refused. Nothing is sent when ``offline``.
 
-    Raises UnreachableError where the server did not deliver it (or may not be asked), FetchError
+    Raises UnreachableError where the server did not deliver it or may not be asked for it, FetchError
     where what it delivered must not be used.
     """
     if not sha256 and require_pinned:
-        raise FetchError(
+        raise UnreachableError(
             f"{name}: no sha256 is pinned for it and --require-pinned was given; "
             "add its sha256 to params/pairs.toml or leave the option out"
         )
