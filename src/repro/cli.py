@@ -197,8 +197,8 @@ def _bench(options: Options) -> int:
     from repro.terminal import Terminal
 
     stop = Stop()
-    interrupts.listen(stop, _say)
     checked = session.ready(options, _say)
+    interrupts.listen(stop, _say)
     with Terminal(_console(stderr=True)) as terminal:
         summary = session.run(options, checked, terminal, stop)
     for result in summary.results:

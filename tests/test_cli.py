@@ -1,0 +1,135 @@
+"""What a person at the command line gets: statuses, messages, tables. No registration is run."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from repro.cli import main
+from repro.layout import ROOT
+
+SYNTHETIC = ROOT / "data" / "synthetic"
+
+
+@dataclass
+class Done:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Repro = Callable[..., Done]
+
+
+@pytest.fixture
+def repro(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Repro:
+    """Run a command line in this process."""
+
+    def run(*arguments: str) -> Done:
+        monkeypatch.delenv("REPRO_PAIR", raising=False)
+        monkeypatch.setattr(sys, "argv", ["repro", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        out, err = capfd.readouterr()
+        assert isinstance(caught.value.code, int)
+        return Done(caught.value.code, out, err)
+
+    return run
+
+
+def test_help_names_every_command_and_the_exit_statuses(repro: Repro) -> None:
+    done = repro("--help")
+    assert done.returncode == 0
+    for word in ("pairs", "fetch", "plan", "bench", "merge", "explain", "doctor", "bench-all", "pair"):
+        assert f"  {word} " in done.stdout
+    assert "130 interrupted" in done.stdout
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['repro', '--help']\n"
+        "from repro.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'numpy', 'scipy', 'polars', 'pooch', 'matplotlib', 'jinja2', 'psutil'} & set(sys.modules)))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["bench", "nope"], "unknown pair 'nope'; params/pairs.toml has: 0.21.0-5.2.0"),
+        (["bench", "--experiment", "nope"], "unknown experiment 'nope'"),
+        (["bench", "--fixed", "a.tif"], "--fixed and --moving go together"),
+        (["bench", "--fixed", "no.tif", "--moving", "no.tif"], "image no.tif cannot be read: No such file"),
+        (["bench", "--fixed", "LICENSE", "--moving", "LICENSE"], "of no format that ITK reads"),
+        (["bench", "--params", "no.txt"], "no parameter file 'no.txt'"),
+        (["bench", "--params", "pixi.toml"], "pixi.toml, line 1"),
+        (["bench", "--no-cli", "--no-itk"], "leave nothing to run"),
+        (["bench", "--shard", "3/2"], "--shard '3/2'"),
+        (["bench", "--rounds", "0"], "--rounds"),
+        (["bench", "--bogus"], "No such option: --bogus"),
+        (["nope"], "No such command"),
+        (["merge", "no-such-folder"], "no-such-folder"),
+        (["explain", "--out", "no-such-folder"], "run merge first"),
+        (["pair", "add", "1.0.0", "2.0.0", "--as-of", "yesterday"], "'yesterday' is not a date"),
+    ],
+)
+def test_bad_input_is_refused_at_once_with_what_where_and_what_next(
+    repro: Repro, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(ROOT)
+    done = repro(*arguments)
+    assert done.returncode == 2
+    assert said in done.stderr.replace("\\", "/")
+    assert "Traceback" not in done.stderr
+
+
+def test_an_image_of_another_dimension_is_refused(repro: Repro, tmp_path: Path) -> None:
+    volume = tmp_path / "volume with spaces.mha"
+    volume.write_text("ObjectType = Image\nNDims = 3\n")
+    done = repro("bench", "--fixed", str(volume), "--moving", str(volume))
+    assert done.returncode == 2
+    assert "is 3-D, but posted-bspline.txt expects 2-D images" in done.stderr
+
+
+def test_a_results_folder_that_cannot_be_written_is_refused(repro: Repro, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    images = ["--fixed", str(SYNTHETIC / "fixed.tif"), "--moving", str(SYNTHETIC / "moving.tif")]
+    done = repro("bench", "--out", str(tmp_path / "file" / "results"), *images)
+    assert done.returncode == 2
+    assert "choose another" in done.stderr
+
+
+def test_plan_is_the_same_for_the_same_seed_and_another_for_another(repro: Repro) -> None:
+    plans = [
+        json.loads(repro("plan", "0.21.0-5.2.0", "--experiment", "posted", "--seed", seed, "--json").stdout)
+        for seed in ("1", "1", "2")
+    ]
+    assert plans[0] == plans[1]
+    assert plans[0][0]["order"] != plans[2][0]["order"]
+    assert plans[0][0]["trials"] == 3 + 2 * (1 + plans[0][0]["rounds"])
+
+
+def test_pairs_and_doctor_speak_to_scripts(repro: Repro) -> None:
+    pairs = json.loads(repro("pairs", "--json").stdout)
+    assert next(entry["pair"] for entry in pairs) == "0.21.0-5.2.0"
+    assert {entry["state"] for entry in pairs} <= {"fetched", "unavailable"}
+    machine = json.loads(repro("doctor", "--json").stdout)
+    assert machine["fingerprint"]["physical_cores"] >= 1
+    assert {finding["level"] for finding in machine["findings"]} <= {"ok", "warn", "bad"}
+
+
+def test_the_command_works_from_any_folder(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    subprocess.run([sys.executable, "-m", "repro", "pairs"], env=environment, cwd=tmp_path, check=True)
