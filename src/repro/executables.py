@@ -155,11 +155,11 @@ def from_path(path: Path) -> Provided:
     if program is None or not program.is_file():
         problem = f"there is no {_program()} in it" if path.is_dir() else "there is no such file"
         raise FetchError(
-            f"--source {path}: {problem}; it must be auto, release, debian, or the path of an elastix "
-            "executable or of the folder that has one"
+            f"elastix executable {path}: {problem}; give the path of one, or of the folder that has it "
+            "(fetch --source also takes auto, release and debian)"
         )
     if not os.access(program, os.X_OK):
-        raise FetchError(f"--source {path}: may not be executed; make it executable (chmod +x)")
+        raise FetchError(f"elastix executable {path}: may not be executed; make it executable (chmod +x)")
     files = {program.name: downloads.sha256_of(program)}
     facts = {"sha256": files[program.name], "pinned": True}
     return Provided("given", (str(program),), _libraries(program), files, facts)
@@ -191,7 +191,7 @@ def check_version(provided: Provided, expected: str) -> None:
         raise DoesNotRunError(f"{program}: is no elastix that runs here: asked for its version it ended with status "
                          f"{done.returncode} and said: {' | '.join(said) or 'nothing'}")  # fmt: skip
     if found[1] != expected:
-        raise FetchError(f"{program}: is elastix {found[1]}, the pair needs {expected}; give another one with --source")
+        raise FetchError(f"{program}: is elastix {found[1]}, the pair needs {expected}; give another one")
 
 
 def _program() -> str:

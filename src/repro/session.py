@@ -26,7 +26,6 @@ from repro.kept import Kept
 from repro.layout import RESULTS
 from repro.measurement import TOLERANCE_PX
 from repro.model import SCHEMA, Condition, Experiment, Pair, Path_, digest
-from repro.platforms import current_platform
 from repro.prepare import Prepared, custom_images, prepare
 
 
@@ -113,8 +112,8 @@ def _parts(pair: Pair, elastix: Path | None) -> Parts | str:
 
 def _with_executable(parts: Installed, path: Path) -> Installed:
     """The pair with the executable that the user gave in place of the fetched one."""
-    request = executables.Request(parts.pair.executable, current_platform(), parts.folder)
-    given = executables.provide(request, str(path))
+    given = executables.from_path(path)
+    executables.check_version(given, parts.pair.elastix)
     return dataclasses.replace(
         parts,
         elastix_command=given.command,
