@@ -156,7 +156,7 @@ def from_path(path: Path) -> Provided:
         problem = f"there is no {_program()} in it" if path.is_dir() else "there is no such file"
         raise FetchError(
             f"elastix executable {path}: {problem}; give the path of one, or of the folder that has it "
-            "(fetch --source also takes auto, release and debian)"
+            "(fetch --source also takes auto, release, debian)"
         )
     if not os.access(program, os.X_OK):
         raise FetchError(f"elastix executable {path}: may not be executed; make it executable (chmod +x)")
