@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -46,14 +47,23 @@ def environment(installed: Installed, prepared: Prepared, settings: Settings, *,
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a trial may take before it is stopped."""
+
+    timeout_s: float = 600.0
+    memory_bytes: int | None = None
+    """Writable memory of each process of a trial, where the platform can bound it."""
+
+
 class CliArm:
     """A fresh process of the executable for each trial, timed from start to exit as in the post."""
 
-    def __init__(self, installed: Installed, prepared: Prepared, launcher: Launcher, timeout_s: float) -> None:
+    def __init__(self, installed: Installed, prepared: Prepared, launcher: Launcher, limits: Limits) -> None:
         self._installed = installed
         self._prepared = prepared
         self._launcher = launcher
-        self._timeout_s = timeout_s
+        self._limits = limits
         self._environment = environment(installed, prepared, prepared.condition.cli, executable=True)
 
     def run(self, trial: Trial, folder: Path) -> Facts:
@@ -75,7 +85,8 @@ class CliArm:
                 cwd=folder,
                 stdout=folder / "stdout.txt",
                 stderr=folder / "stderr.txt",
-                timeout_s=self._timeout_s,
+                timeout_s=self._limits.timeout_s,
+                memory_limit_bytes=self._limits.memory_bytes,
             )
         )
         facts = {
@@ -107,13 +118,13 @@ class ApiArm:
         installed: Installed,
         prepared: Prepared,
         log: Path,
-        timeout_s: float,
+        limits: Limits,
         interpreter: str = sys.executable,
     ) -> None:
         self._installed = installed
         self._prepared = prepared
         self._log = log
-        self._timeout_s = timeout_s
+        self._limits = limits
         self._interpreter = interpreter
         self._child: LineChild | None = None
         self._versions: dict[str, Any] = {}
@@ -161,8 +172,9 @@ class ApiArm:
             env=environment(self._installed, self._prepared, self._prepared.condition.api, executable=False),
             cwd=self._log.parent,
             stderr_file=self._log,
+            memory_limit_bytes=self._limits.memory_bytes,
         )
-        self._child.read(self._timeout_s)
+        self._child.read(self._limits.timeout_s)
         parts = {"interpreter": time.perf_counter() - self._child.started}
         images = self._prepared.images
         answer = self._ask({"op": "load", "fixed": str(images.fixed), "moving": str(images.moving)})
@@ -172,7 +184,7 @@ class ApiArm:
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         assert self._child is not None
-        answer = self._child.ask(request, self._timeout_s)
+        answer = self._child.ask(request, self._limits.timeout_s)
         if "error" in answer:
             raise TrialError(f"{request['op']} failed in the worker: {answer['error']}\n{tail_of(self._log)}")
         return answer

@@ -154,6 +154,7 @@ def bench(
     no_itk: Annotated[bool, typer.Option("--no-itk", help="Leave the Python API out.")] = False,
     seed: Seed = 1,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds after which a trial is stopped.")] = 600,
+    memory_limit: Annotated[int | None, typer.Option(min=64, help="MiB a process may use, where bounded.")] = None,
     shard: Shard = "1/1",
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget these pairs' measurements and start over.")] = False,
     out: Out = layout.RESULTS,
@@ -162,6 +163,7 @@ def bench(
     defer_exit: DeferExit = False,
 ) -> int:
     """Run an experiment's rounds on both paths; what is measured already is not run again."""
+    from repro.arms import Limits
     from repro.session import Options
 
     paths = frozenset({"cli", "api"} - ({"cli"} if no_cli else set()) - ({"api"} if no_itk else set()))
@@ -180,7 +182,7 @@ def bench(
         elastix=elastix,
         paths=paths,
         seed=seed,
-        timeout_s=timeout,
+        limits=Limits(timeout, None if memory_limit is None else memory_limit * 2**20),
         shard=parse_shard(shard),
         fresh=fresh,
         offline=offline,

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from repro import executables, images, installed, machine, plan, store
-from repro.arms import ApiArm, Arm, CliArm
+from repro.arms import ApiArm, Arm, CliArm, Limits
 from repro.bench import ConditionResult, ConditionRun, Listener, Session, Stop, Tally
 from repro.children import Launcher
 from repro.errors import ConfigError, UnavailableError
@@ -45,7 +45,7 @@ class Options:
     paths: frozenset[str] = frozenset({"cli", "api"})
     seed: int = 1
     precision: float = 0.03
-    timeout_s: float = 600.0
+    limits: Limits = field(default_factory=Limits)
     shard: tuple[int, int] = (1, 1)
     fresh: bool = False
     offline: bool = False
@@ -196,19 +196,19 @@ def _run_pair(
                 return
             raw = folder / f"{experiment.name}.jsonl"
             kept = Kept(raw, {**common, "experiment": _about(experiment, work)}, lambda: _end(header))
-            makers = _makers(parts, prepared, launcher, folder, options.timeout_s)
+            makers = _makers(parts, prepared, launcher, folder, options.limits)
             run = ConditionRun(session, experiment, prepared, kept, makers, listener, stop, summary.tally)
             summary.results.append(run.run())
 
 
 def _makers(
-    parts: Parts, prepared: Prepared, launcher: Launcher, folder: Path, timeout_s: float
+    parts: Parts, prepared: Prepared, launcher: Launcher, folder: Path, limits: Limits
 ) -> Mapping[Path_, Callable[[], Arm]]:
     log = folder / "logs" / f"worker-{prepared.condition.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     return {
-        "cli": lambda: CliArm(parts.installed, prepared, launcher, timeout_s),
-        "api": lambda: ApiArm(parts.installed, prepared, log, timeout_s, parts.interpreter),
+        "cli": lambda: CliArm(parts.installed, prepared, launcher, limits),
+        "api": lambda: ApiArm(parts.installed, prepared, log, limits, parts.interpreter),
     }
 
 
