@@ -57,9 +57,9 @@ def test_other_requests_without_effect_are_flagged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cli", "api", "words"),
     [
-        ("2", 28, "explained by unequal threads: cli 2, api 28"),
-        ("2", 2, "though both ran with 2 threads"),
-        ("unspecified", 2, "whether equal threads were in effect is not known"),
+        ("2", 448, "explained by unequal work units of the metric: cli 2, api 448"),
+        ("2", 2, "though the metric had 2 work units on both paths"),
+        ("unspecified", 2, "whether the metric had equally many work units is not known"),
     ],
 )
 def test_a_disagreement_says_what_explains_it(tmp_path: Path, cli: str, api: int, words: str) -> None:

@@ -66,9 +66,10 @@ def _in_effect(row: Row, cli: Said, api: Said) -> dict[str, Any]:
         "machine_threads": _whole(row["machine_threads"]),
         "jobs": _whole(row["jobs"]),
         "threader": api["threader"],
-        "work_units": _whole(api["work_units"]),
+        "work_units": _work_units(api),
         "api_threads": _threads(api),
         "cli_threads": _threads(cli),
+        "cli_work_units": _work_units(cli),
         "transform": row["transform"] or None,
         "strategy": row["strategy"] or None,
         "arms": " ".join(arm for arm in (row["arm_0"], row["arm_1"]) if arm),
@@ -82,6 +83,15 @@ def _whole(text: str | None) -> int | None:
 def _threads(said: Said) -> int | None:
     """Threads in effect: ITK's default where the path reports it, else what elastix.log says."""
     return _whole(said["default_threads"] or said["log_threads"])
+
+
+def _work_units(said: Mapping[str, str | None]) -> int | None:
+    """Work units of the metric, each with a joint histogram of its own.
+
+    As many as the threads that elastix was told, or, told none, as many as ITK gives a filter
+    (SuperElastix/elastix, Core/ComponentBaseClasses/elxMetricBase.hxx, BeforeEachResolutionBase).
+    """
+    return _whole(said["log_threads"]) or _whole(said["work_units"])
 
 
 def _by_path(row: Row) -> dict[str, Any]:
@@ -156,15 +166,15 @@ def _agreement(row: Row) -> Iterator[str]:
     if not _disagree(row):
         return
     apart = f"the two results are up to {row['agreement_px']:.3g} px apart (tolerance {TOLERANCE_PX} px)"
-    cli, api = row["cli_threads"], row["api_threads"]
+    cli, api = row["cli_work_units"], row["work_units"]
     if row["arm_0"] == row["arm_1"]:
         yield f"{apart} in a path against itself"
     elif cli is None or api is None:
-        yield f"{apart}; whether equal threads were in effect is not known"
+        yield f"{apart}; whether the metric had equally many work units is not known"
     elif cli != api:
-        yield f"{apart}, explained by unequal threads: cli {cli}, api {api}"
+        yield f"{apart}, explained by unequal work units of the metric: cli {cli}, api {api}"
     else:
-        yield f"{apart} though both ran with {cli} threads"
+        yield f"{apart} though the metric had {cli} work units on both paths"
 
 
 def _unheeded(
