@@ -69,7 +69,7 @@ def test_a_disagreement_says_what_explains_it(tmp_path: Path, cli: str, api: int
         elif line["phase"] != "start":
             line["result_digest"] = "a" if line["path"] == "cli" else "b"
             line["log_threads"] = cli if line["path"] == "cli" else "unspecified"
-            line["default_threads"] = api if line["path"] == "api" else None
+            line["work_units"] = api if line["path"] == "api" else None
 
     row = row_after(tmp_path, lambda line: apart(line) if line["kind"] != "session" else None, agreement_px=4.25)
     assert row["status"] == "disagree"
