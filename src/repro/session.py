@@ -189,7 +189,16 @@ def _run_pair(
         precision=options.precision,
         paths=options.paths,
     )
-    common = {**header, "lock": parts.installed.lock, "provenance": dict(parts.installed.provenance)}
+    common = {
+        **header,
+        "lock": parts.installed.lock,
+        "provenance": dict(parts.installed.provenance),
+        "wheels_built_with": [
+            compiler
+            for library in sorted((parts.installed.site_packages / "itk").glob("_ITKCommonPython.*"))
+            for compiler in machine.compilers_of(library)
+        ],
+    }
     with Launcher() as launcher:
         for experiment, prepared in work:
             if stop.requested:

@@ -81,16 +81,25 @@ def comparison(file: Path) -> Rows:
     with file.open(newline="", encoding="utf-8") as stream:
         listed = list(csv.DictReader(stream))
     several = len({row["machine"] for row in listed}) > 1
-    heads = ("pair", "experiment/condition", "CLI median (s)", "API median (s)", "ratio", "verdict", "status")
+    heads = (
+        "pair",
+        "experiment/condition",
+        "CLI median (s)",
+        "API median (s)",
+        "ratio",
+        "noise floor",
+        "verdict",
+        "status",
+    )
     rows = []
     for row in listed:
-        interval = f" [{_short(row['ratio_low'])}, {_short(row['ratio_high'])}]" if row["ratio_low"] else ""
         cells = (
             row["pair"],
             "/".join(filter(None, (row["experiment"], row["condition"]))),
             _short(row["cli_median_s"]),
             _short(row["api_median_s"]),
-            f"{_short(row['ratio'])}{interval}",
+            f"{_short(row['ratio'])} {_interval(row, 'ratio')}".strip(),
+            _interval(row, "floor"),
             row["verdict"],
             row["status"],
         )
@@ -100,6 +109,11 @@ def comparison(file: Path) -> Rows:
         heads=("machine", *heads) if several else heads,
         rows=tuple(rows),
     )
+
+
+def _interval(row: Mapping[str, str], name: str) -> str:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return f"[{_short(low)}, {_short(high)}]" if low else ""
 
 
 def _short(text: str) -> str:
