@@ -14,25 +14,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from repro import errors, layout, platforms
+from repro import options as opt
 from repro.errors import ConfigError, ReproError
-from repro.options import (
-    QUICK_ROUNDS,
-    AsJson,
-    DeferExit,
-    Experiments,
-    Offline,
-    Out,
-    PairNames,
-    Quick,
-    Rounds,
-    Seed,
-    Shard,
-    chosen_experiments,
-    chosen_pairs,
-    parse_date,
-    parse_shard,
-    without_folders,
-)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -82,12 +65,12 @@ def main() -> NoReturn:
 @app.command()
 def pairs(
     verify: Annotated[bool, typer.Option("--verify", help="Check everything on disk against its checksums.")] = False,
-    as_json: AsJson = False,
+    as_json: opt.AsJson = False,
 ) -> int:
     """The pairs: versions, whether this platform has them, what is fetched and verified."""
     from repro import pairstable
 
-    known = chosen_pairs(None)
+    known = opt.chosen_pairs(None)
     problems = pairstable.verify(known) if verify else []
     _show(pairstable.rows(known), pairstable.facts(known), as_json)
     for problem in problems:
@@ -97,11 +80,11 @@ def pairs(
 
 @app.command()
 def fetch(
-    names: PairNames = None,
+    names: opt.PairNames = None,
     source: Annotated[str, typer.Option(help="Executable from: auto, release, debian, or a path.")] = "auto",
-    offline: Offline = False,
+    offline: opt.Offline = False,
     require_pinned: Annotated[bool, typer.Option("--require-pinned", help="Refuse archives without sha256.")] = False,
-    defer_exit: DeferExit = False,
+    defer_exit: opt.DeferExit = False,
 ) -> int:
     """Wheels, executables and images: downloaded, verified, put in place."""
     from repro import fetch as fetching
@@ -109,7 +92,7 @@ def fetch(
     from repro.errors import FetchError
 
     status = errors.EXIT_OK
-    for pair in chosen_pairs(names):
+    for pair in opt.chosen_pairs(names):
         try:
             fetching.fetch_pair(pair, source=source, offline=offline, require_pinned=require_pinned, say=_say)
         except FetchError as error:
@@ -121,46 +104,46 @@ def fetch(
 
 @app.command()
 def plan(
-    names: PairNames = None,
-    experiment: Experiments = None,
-    rounds: Rounds = None,
-    seed: Seed = 1,
-    shard: Shard = "1/1",
-    out: Out = layout.RESULTS,
-    as_json: AsJson = False,
+    names: opt.PairNames = None,
+    experiment: opt.Experiments = None,
+    rounds: opt.Rounds = None,
+    seed: opt.Seed = 1,
+    shard: opt.Shard = "1/1",
+    out: opt.Out = layout.RESULTS,
+    as_json: opt.AsJson = False,
 ) -> None:
     """The trials that bench would run, in their order, with an estimate of the time."""
     from repro import plantable
 
     planned = plantable.plan_all(
-        chosen_pairs(names), chosen_experiments(experiment), rounds, seed, parse_shard(shard), out / "raw"
+        opt.chosen_pairs(names), opt.chosen_experiments(experiment), rounds, seed, opt.parse_shard(shard), out / "raw"
     )
     _show(plantable.rows(planned), [dataclasses.asdict(entry) for entry in planned], as_json)
 
 
 @app.command()
 def bench(
-    names: PairNames = None,
-    experiment: Experiments = None,
-    rounds: Rounds = None,
-    runs: Annotated[int | None, typer.Option(min=1, help="As posted: the same as --rounds.")] = None,
-    precision: Annotated[float, typer.Option(help="Stop at this relative half width of the interval.")] = 0.03,
-    threads: Annotated[int | None, typer.Option(min=0, help="Threads asked for; 0 = physical cores.")] = None,
-    fixed: Annotated[Path | None, typer.Option(help="Fixed image instead of the experiment's.")] = None,
-    moving: Annotated[Path | None, typer.Option(help="Moving image instead of the experiment's.")] = None,
-    params: Annotated[list[str] | None, typer.Option(help="Parameter file; repeat to run several in a row.")] = None,
-    elastix: Annotated[Path | None, typer.Option(help="Use this elastix executable.")] = None,
-    no_cli: Annotated[bool, typer.Option("--no-cli", help="Leave the executable out.")] = False,
-    no_itk: Annotated[bool, typer.Option("--no-itk", help="Leave the Python API out.")] = False,
-    seed: Seed = 1,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds after which a trial is stopped.")] = 600,
-    memory_limit: Annotated[int | None, typer.Option(min=64, help="MiB a process may use, where bounded.")] = None,
-    shard: Shard = "1/1",
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget these pairs' measurements and start over.")] = False,
-    out: Out = layout.RESULTS,
-    offline: Offline = False,
-    quick: Quick = False,
-    defer_exit: DeferExit = False,
+    names: opt.PairNames = None,
+    experiment: opt.Experiments = None,
+    rounds: opt.Rounds = None,
+    runs: opt.Runs = None,
+    precision: opt.Precision = 0.03,
+    threads: opt.Threads = None,
+    fixed: opt.Fixed = None,
+    moving: opt.Moving = None,
+    params: opt.Params = None,
+    elastix: opt.Elastix = None,
+    no_cli: opt.NoCli = False,
+    no_itk: opt.NoItk = False,
+    seed: opt.Seed = 1,
+    timeout: opt.Timeout = 600,
+    memory_limit: opt.MemoryLimit = None,
+    shard: opt.Shard = "1/1",
+    fresh: opt.Fresh = False,
+    out: opt.Out = layout.RESULTS,
+    offline: opt.Offline = False,
+    quick: opt.Quick = False,
+    defer_exit: opt.DeferExit = False,
 ) -> int:
     """Run an experiment's rounds on both paths; what is measured already is not run again."""
     from repro.arms import Limits
@@ -170,10 +153,10 @@ def bench(
     if not paths:
         raise ConfigError("--no-cli and --no-itk together leave nothing to run; give one of them")
     options = Options(
-        pairs=chosen_pairs(names, environment=True),
-        experiments=chosen_experiments(experiment, quick=quick),
+        pairs=opt.chosen_pairs(names, environment=True),
+        experiments=opt.chosen_experiments(experiment, quick=quick),
         out=out,
-        rounds=rounds or runs or (QUICK_ROUNDS if quick else None),
+        rounds=rounds or runs or (opt.QUICK_ROUNDS if quick else None),
         precision=precision,
         threads=threads,
         fixed=fixed,
@@ -183,10 +166,10 @@ def bench(
         paths=paths,
         seed=seed,
         limits=Limits(timeout, None if memory_limit is None else memory_limit * 2**20),
-        shard=parse_shard(shard),
+        shard=opt.parse_shard(shard),
         fresh=fresh,
         offline=offline,
-        command=tuple(without_folders(argument) for argument in sys.argv[1:]),
+        command=tuple(opt.without_folders(argument) for argument in sys.argv[1:]),
     )
     status = _bench(options)
     return errors.EXIT_OK if defer_exit and status != errors.EXIT_INTERRUPTED else status
@@ -220,8 +203,8 @@ def _status(summary: Summary, interrupted: bool) -> int:
 @app.command()
 def merge(
     folders: Annotated[list[Path] | None, typer.Argument(metavar="[DIR]...", help="Raw or results folders.")] = None,
-    out: Out = layout.RESULTS,
-    defer_exit: DeferExit = False,
+    out: opt.Out = layout.RESULTS,
+    defer_exit: opt.DeferExit = False,
 ) -> int:
     """Any number of machines' raw results into trials.csv and comparison.csv."""
     from repro import merge as merging
@@ -236,7 +219,22 @@ def merge(
 
 
 @app.command()
-def explain(out: Out = layout.RESULTS, as_json: AsJson = False) -> None:
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Results folder.")] = layout.RESULTS,
+    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> int:
+    """The report from what merge has written: report.html, and report.md for a forum or an issue."""
+    from repro import report as reporting
+
+    written = reporting.write(folder)
+    _say(f"written: {layout.shown(written.html)}, {layout.shown(written.markdown)}")
+    if show:
+        typer.launch(written.html.resolve().as_uri())
+    return written.exit_status
+
+
+@app.command()
+def explain(out: opt.Out = layout.RESULTS, as_json: opt.AsJson = False) -> None:
     """The causes, with their factors and intervals, from what merge has written."""
     from repro import explain as explanation
     from repro import measured
@@ -249,7 +247,7 @@ def explain(out: Out = layout.RESULTS, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> int:
+def doctor(as_json: opt.AsJson = False) -> int:
     """What this machine is, what would disturb a measurement, what is missing."""
     from repro import doctor as examination
     from repro import machine, tables
@@ -265,13 +263,14 @@ def doctor(as_json: AsJson = False) -> int:
 
 
 @app.command("bench-all")
-def bench_all(quick: Quick = False, offline: Offline = False, out: Out = layout.RESULTS) -> int:
-    """Fetch, bench and merge for every pair. (pixi's task of this name does it pair by pair.)"""
+def bench_all(quick: opt.Quick = False, offline: opt.Offline = False, out: opt.Out = layout.RESULTS) -> int:
+    """Fetch, bench, merge and report for every pair. (pixi's task of this name does it pair by pair.)"""
     fetch(offline=offline, defer_exit=True)
     status = bench(quick=quick, offline=offline, out=out)
     if status == errors.EXIT_INTERRUPTED:
         return status
-    return max(status, merge(out=out))
+    merge(out=out)
+    return max(status, report(out))
 
 
 @pair_app.command("add")
@@ -284,7 +283,7 @@ def pair_add(
     """Add a pair: its entry, its wheel lock and its pixi environment."""
     from repro.pairadd import add_pair
 
-    add_pair(itk_elastix, elastix, parse_date(as_of), python=python, say=_say)
+    add_pair(itk_elastix, elastix, opt.parse_date(as_of), python=python, say=_say)
 
 
 def _show(rows: Rows, data: object, as_json: bool) -> None:

@@ -20,7 +20,7 @@ QUICK_EXPERIMENTS = ("posted",)
 QUICK_ROUNDS = 3
 
 PairNames = Annotated[list[str] | None, typer.Argument(metavar="[PAIR]...", help="Pairs; none: all of them.")]
-Out = Annotated[Path, typer.Option(help="Results folder.")]
+Out = Annotated[Path, typer.Option(help="Results folder.", show_default="results")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never open a connection; say what is missing.")]
 Experiments = Annotated[list[str] | None, typer.Option("--experiment", help="Experiment; may be repeated.")]
 Rounds = Annotated[int | None, typer.Option(min=1, help="Most rounds a condition; default: the experiment's.")]
@@ -28,6 +28,18 @@ Shard = Annotated[str, typer.Option(metavar="I/N", help="Only part I of N of the
 AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
 Seed = Annotated[int, typer.Option(help="Seed of the order within the rounds.")]
 Quick = Annotated[bool, typer.Option("--quick", help=f"{QUICK_ROUNDS} rounds of the posted experiment, no more.")]
+Runs = Annotated[int | None, typer.Option(min=1, help="As posted: the same as --rounds.")]
+Precision = Annotated[float, typer.Option(help="Stop at this relative half width of the interval.")]
+Threads = Annotated[int | None, typer.Option(min=0, help="Threads asked for; 0 = physical cores.")]
+Fixed = Annotated[Path | None, typer.Option(help="Fixed image instead of the experiment's.")]
+Moving = Annotated[Path | None, typer.Option(help="Moving image instead of the experiment's.")]
+Params = Annotated[list[str] | None, typer.Option(help="Parameter file; repeat to run several in a row.")]
+Elastix = Annotated[Path | None, typer.Option(help="Use this elastix executable.")]
+NoCli = Annotated[bool, typer.Option("--no-cli", help="Leave the executable out.")]
+NoItk = Annotated[bool, typer.Option("--no-itk", help="Leave the Python API out.")]
+Timeout = Annotated[float, typer.Option(min=1, help="Seconds after which a trial is stopped.")]
+MemoryLimit = Annotated[int | None, typer.Option(min=64, help="MiB a process may use, where bounded.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Forget these pairs' measurements and start over.")]
 # One step of pixi's bench-all: the last step gives the status, because pixi stops at the first
 # one that fails and the other pairs' results would never be merged.
 DeferExit = Annotated[bool, typer.Option("--defer-exit", hidden=True)]
