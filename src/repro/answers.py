@@ -1,0 +1,281 @@
+"""The answer to a reader of one minute: for each pair how much slower, why, and what to do about it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from repro import spread
+from repro.reportdata import Data, Row
+from repro.rungs import Rung, Rungs
+from repro.spread import Spread
+from repro.wording import (
+    TIMES,
+    counted,
+    floor_words,
+    interval_words,
+    listed,
+    ratio,
+    text,
+    verdict_words,
+)
+
+POSTED = "posted"
+"""Experiments whose names start so run the registration as it was posted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The ratio of one pair in one of the posted experiments."""
+
+    experiment: str
+    where: str
+    """"where ITK sees 28 threads", or "with the machine's own 2 threads"."""
+    ratio: Spread
+    verdict: str
+    sentence: str
+    warning: str
+    """Why the ratio must not be quoted as it is; empty: nothing is known against it."""
+    emulated: bool
+
+    @property
+    def figure(self) -> str:
+        """The ratio in large print."""
+        return ratio(self.ratio.value) + TIMES
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is known of one pair."""
+
+    pair: str
+    title: str
+    headlines: tuple[Headline, ...]
+    why: str
+    in_effect: str
+    """What took effect instead of what was asked for; part of `why`."""
+    remedy: str
+    """What to do in words, with what it leads to."""
+    python: tuple[str, ...]
+    """The lines that do it."""
+    missing: str
+    """Why there is no ratio; empty: there is one."""
+    command: str
+    """What measures the causes, where nobody has; empty: they are measured, or there is nothing to explain."""
+
+
+def answers(data: Data, ladders: Sequence[Rungs]) -> tuple[Answer, ...]:
+    """One answer a pair, the oldest versions first; pairs without a ratio come last."""
+    found = [_answer(data, pair, [one for one in ladders if one.pair == pair]) for pair in data.pairs]
+    return tuple(sorted(found, key=lambda answer: bool(answer.missing)))
+
+
+def _answer(data: Data, pair: str, ladders: Sequence[Rungs]) -> Answer:
+    rows = [row for row in data.rows if row["pair"] == pair]
+    posted = [row for row in data.compared if row["pair"] == pair and (row["experiment"] or "").startswith(POSTED)]
+    headlines = [_headline(its) for its in _by_condition(posted)]
+    headlines.sort(key=lambda one: (not one.emulated, one.experiment))
+    # One where ITK is made to see more threads, and one of the machine as it is.
+    headlines = list({one.emulated: one for one in reversed(headlines)}.values())[::-1]
+    ladder = max(ladders, key=lambda one: one.top.ratio.value, default=None)
+    slower = any("slower" in one.verdict for one in headlines)
+    return Answer(
+        pair=text(pair),
+        title=_title(pair, rows),
+        headlines=tuple(headlines),
+        why=_why(ladder, posted) if slower else "",
+        in_effect=_unheeded(posted) if slower else "",
+        remedy=_remedy(ladder) if slower else "",
+        python=_python(ladder) if slower else (),
+        missing="" if headlines else _missing(rows),
+        command=f"pixi run bench {text(pair)} --experiment causes" if slower and ladder is None else "",
+    )
+
+
+def _by_condition(rows: Iterable[Row]) -> list[list[Row]]:
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row["experiment"], row["condition"]), []).append(row)
+    return [spread.best_rows(its) for its in found.values()]
+
+
+def _title(pair: str, rows: Sequence[Row]) -> str:
+    itk_elastix, _, elastix = text(pair).partition("-")
+    versions = sorted({text(row["itk"]) for row in rows if row["itk"]})
+    return f"itk-elastix {itk_elastix} with elastix {elastix}" + (f" (ITK {listed(versions)})" if versions else "")
+
+
+def _headline(rows: Sequence[Row]) -> Headline:
+    first, reach = rows[0], spread.of_rows(rows)
+    emulated = first["machine_threads"]
+    verdicts = Counter(verdict_words(row["verdict"]) for row in rows)
+    if len(rows) == 1:
+        own = counted(first["api_threads"], "thread") if first["api_threads"] else "threads"
+        where = f"where ITK sees {emulated} threads" if emulated else f"with the machine's own {own}"
+        said = f"{interval_words(first)}; {floor_words(first)}"
+    else:
+        where = f"where ITK sees {emulated} threads" if emulated else "with each machine's own threads"
+        said = f"{ratio(reach.low)} to {ratio(reach.high)} on {len(rows)} machines"
+    verdict = (
+        next(iter(verdicts))
+        if len(verdicts) == 1
+        else listed(f"{verdict} on {number}" for verdict, number in verdicts.most_common())
+    )
+    median = "" if len(rows) == 1 else " at the median machine"
+    sentence = f"As posted, {where}, the API takes {ratio(reach.value)} times the executable's time{median} ({said}): "
+    return Headline(
+        experiment=text(first["experiment"]),
+        where=where,
+        ratio=reach,
+        verdict=verdict,
+        sentence=f"{sentence}{verdict}.",
+        warning=_warning(rows),
+        emulated=bool(emulated),
+    )
+
+
+def _warning(rows: Sequence[Row]) -> str:
+    disagree = [row for row in rows if row["status"] == "disagree"]
+    failed = [row for row in rows if row["status"] in ("failed", "timeout", "partial")]
+    said = []
+    if disagree:
+        apart = max(row["agreement_px"] or 0 for row in disagree)
+        said.append(f"the two results disagree by up to {apart:.3g} px, so they did different work")
+    if failed:
+        said.append(f"it is not complete ({listed(sorted({row['status'] for row in failed}))})")
+    return f"Careful: {listed(said)}." if said else ""
+
+
+def _missing(rows: Sequence[Row]) -> str:
+    unavailable = [row for row in rows if row["status"] == "unavailable"]
+    if unavailable and len(unavailable) == len(rows):
+        return f"Not measured: {text(unavailable[0]['note'])}"
+    return "Not measured as posted: `pixi run bench --experiment posted --experiment posted-28` does."
+
+
+def _why(ladder: Rungs | None, posted: Sequence[Row]) -> str:
+    said = []
+    if ladder and (largest := ladder.largest):
+        (change,) = largest.changes
+        said.append(
+            f"One change alone, {change.words}, brings the ratio from {ratio(ladder.top.ratio.value)} "
+            f"to {ratio(largest.ratio.value)}, a factor of {ratio(largest.factor)}."
+        )
+    if facts := _unheeded(posted):
+        said.insert(0, facts)
+    return " ".join(said)
+
+
+def _unheeded(posted: Sequence[Row]) -> str:
+    """What took effect in the slowest posted row, where that is not what was asked for."""
+    known = [row for row in posted if row["api_threads"] and row["threads"]]
+    slowest = max(known, key=lambda row: row["ratio"], default=None)
+    if slowest is None or slowest["api_threads"] == slowest["threads"]:
+        return ""
+    honoured = "not honoured" not in (slowest["note"] or "")
+    asked = (
+        f"{slowest['threads']} threads were asked for and"
+        if honoured
+        else (f"NumberOfThreads {slowest['threads']} in the parameter map was not honoured:")
+    )
+    units = f", {slowest['work_units']:,} work units" if slowest["work_units"] else ""
+    threader = f" of the {text(slowest['threader'], 30)} threader" if units and slowest["threader"] else ""
+    return f"As posted, {asked} the API ran with {counted(slowest['api_threads'], 'thread')}{units}{threader}."
+
+
+def _remedy(ladder: Rungs | None) -> str:
+    if ladder is None:
+        return ""
+    if ladder.remedy is None:
+        return "No setting that was measured makes the API faster."
+    found = ladder.remedy
+    verdicts = {verdict_words(verdict) for verdict in found.verdicts}
+    words = listed(change.what for change in found.changes)
+    return f"With {words} the ratio is {found.ratio.cell}: {listed(sorted(verdicts))}."
+
+
+def _python(ladder: Rungs | None) -> tuple[str, ...]:
+    found = ladder.remedy if ladder else None
+    # What must be set before itk is imported stands first.
+    lines = [change.python for change in found.changes] if found else []
+    return tuple(sorted(lines, key=lambda line: not line.startswith("os.")))
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """The whole report in three sentences."""
+
+    much: str
+    why: str
+    remedy: str
+    python: tuple[str, ...]
+
+
+def lead(found: Sequence[Answer], ladders: Sequence[Rungs]) -> Lead:
+    """What holds for all pairs; a part that differs between them is left to their own answers."""
+    steepest = [one for answer in found if (one := _steepest(ladders, answer.pair))]
+    why = " ".join(filter(None, (_common_facts(found), _common_why(steepest))))
+    return Lead(_much(found), why, _common_remedy(steepest), _common_python(steepest))
+
+
+def _steepest(ladders: Sequence[Rungs], pair: str) -> Rungs | None:
+    its = [one for one in ladders if one.pair == pair and "slower" in one.top.verdicts]
+    return max(its, key=lambda one: one.top.ratio.value, default=None)
+
+
+def _much(found: Sequence[Answer]) -> str:
+    headlines: dict[str, list[Headline]] = {}
+    for answer in found:
+        for one in answer.headlines:
+            headlines.setdefault(one.where, []).append(one)
+    parts = []
+    for its in headlines.values():
+        verdicts = {one.verdict for one in its}
+        seen = ": no difference seen" if verdicts == {"no difference seen"} else ""
+        parts.append(f"{_reach([one.ratio for one in its])} {its[0].where}{seen}")
+    if not parts:
+        return "Nothing was measured as posted yet."
+    return f"Run as posted, the Python API takes {listed(parts)}."
+
+
+def _reach(ratios: Sequence[Spread]) -> str:
+    low, high = (ratio(end(one.value for one in ratios)) for end in (min, max))
+    return f"{low} times the executable's time" if low == high else f"{low} to {high} times the executable's time"
+
+
+def _common_facts(found: Sequence[Answer]) -> str:
+    """What took effect instead of what was asked for, where that is the same for all pairs that are slower."""
+    facts = {answer.in_effect for answer in found if answer.why}
+    return facts.pop() if len(facts) == 1 else ""
+
+
+def _common_why(ladders: Sequence[Rungs]) -> str:
+    largest = [one.largest for one in ladders]
+    known = [one for one in largest if one]
+    causes = {one.changes for one in known}
+    if not known or len(known) < len(ladders) or len(causes) > 1:
+        return ""
+    (change,) = known[0].changes
+    factors = [one.factor for one in known]
+    low, high = ratio(min(factors)), ratio(max(factors))
+    reach = low if low == high else f"{low} to {high}"
+    return f"The largest cause goes away with one change: {change.words} (a factor of {reach})."
+
+
+def _common_remedy(ladders: Sequence[Rungs]) -> str:
+    known = _remedies(ladders)
+    if not known:
+        return ""
+    after = _reach([one.ratio for one in known])
+    return f"With {listed(change.what for change in known[0].changes)} the API takes {after}."
+
+
+def _common_python(ladders: Sequence[Rungs]) -> tuple[str, ...]:
+    return _python(ladders[0]) if _remedies(ladders) else ()
+
+
+def _remedies(ladders: Sequence[Rungs]) -> list[Rung]:
+    """The remedy of each ladder where it is the same for all, else none."""
+    known = [one.remedy for one in ladders if one.remedy]
+    return known if len(known) == len(ladders) and len({one.changes for one in known}) == 1 else []

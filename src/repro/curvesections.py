@@ -1,0 +1,146 @@
+"""The sections with curves of seconds: against work units, releases, and jobs at once."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+
+from repro import timeplots
+from repro.axes import drawable
+from repro.page import Cell, Figure, Section, Table
+from repro.reportdata import Data, Row
+from repro.sections import label
+from repro.timeplots import Scale, Series
+from repro.timesections import INPUTS, at
+from repro.wording import counted, seconds, text, version_key
+
+MOST_CURVES = 6
+
+
+def work_units(data: Data) -> Section:
+    """Time against work units."""
+    title = "Time against work units"
+    found: dict[tuple[str, ...], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    levels: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    for row in data.rows:
+        place = tuple(str(row[name]) for name in ("pair", "machine", *INPUTS))
+        if row["work_units"] and drawable(row["api_median_s"]) and (row["jobs"] or 1) == 1:
+            found[place][row["work_units"]].append(row["api_median_s"])
+            levels[place] += [row["cli_median_s"]] if drawable(row["cli_median_s"]) else []
+    richest: dict[str, tuple[str, ...]] = {}
+    for place, points in found.items():
+        if len(points) >= 3 and len(points) > len(found.get(richest.get(place[0], ()), ())):
+            richest[place[0]] = place
+    if not richest:
+        return Section(
+            "work-units", title, missing="Fewer than three numbers of work units were measured with the same inputs.",
+            command="pixi run bench --experiment scaling",
+        )  # fmt: skip
+    series = [
+        Series(
+            f"{text(pair, 30)}{at(data, place[1])}",
+            tuple(sorted((float(units), statistics.median(its)) for units, its in found[place].items())),
+            statistics.median(levels[place]) if levels[place] else None,
+        )
+        for pair, place in sorted(richest.items(), key=lambda one: version_key(one[0]))
+    ][:MOST_CURVES]
+    scale = Scale("ITK work units of the API (log axis)", "median seconds of the API (log axis); dashed: executable")
+    words = (
+        "Every condition of a pair with the same images and parameter file, whatever made the work units many or few. "
+        "Dashed: the executable's median over the same conditions."
+    )
+    return _curve_section("work-units", title, words, series, scale, "work units", "API median (s)")
+
+
+def _curve_section(
+    name: str, title: str, words: str, series: Sequence[Series], scale: Scale, x_head: str, y_head: str
+) -> Section:
+    description = f"Lines with marks: {scale.ylabel} against {scale.xlabel}, {counted(len(series), 'line')}."
+    table = Table(
+        caption=title,
+        heads=("line", x_head, y_head),
+        rows=tuple(
+            (Cell(one.label), Cell(scale.ticks.get(x, f"{x:,.0f}")), Cell(seconds(y)))
+            for one in series
+            for x, y in one.points
+        ),
+        figures=frozenset({1, 2}),
+    )
+    figure = Figure(
+        f"{name}-plot", title, description, *timeplots.curves(f"{name}-plot", title, description, series, scale), table
+    )
+    return Section(name, title, (words,), (figure,))
+
+
+def releases(data: Data) -> Section:
+    """The same registration over itk-elastix releases."""
+    title = "Release by release"
+    found: dict[tuple[str, ...], dict[str, Row]] = defaultdict(dict)
+    for row in data.rows:
+        itk_elastix = row["itk_elastix"]
+        same_path = row["arms"] in ("api api", "cli cli") and not (row["experiment"] or "").startswith("versions")
+        if itk_elastix and drawable(row["api_median_s"]) and not same_path and (row["jobs"] or 1) == 1:
+            place = tuple(str(row[name]) for name in ("experiment", "condition", "machine", *INPUTS))
+            found[place].setdefault(itk_elastix, row)
+    several = {place: rows for place, rows in found.items() if len(rows) > 1}
+    if not several:
+        return Section(
+            "releases", title, missing="No condition was measured with two releases of itk-elastix.",
+            command="pixi run bench-all",
+        )  # fmt: skip
+    order = ("versions", "posted-28", "posted")
+
+    def rank(place: tuple[str, ...]) -> tuple[int, int, str]:
+        first = next((n for n, start in enumerate(order) if place[0].startswith(start)), len(order))
+        return first, -len(several[place]), place[0]
+
+    chosen: dict[tuple[str, str], tuple[str, ...]] = {}
+    for place in sorted(several, key=rank):
+        chosen.setdefault((place[0], place[1]), place)
+    shown = list(chosen.values())[: MOST_CURVES // 2]
+    shown = [place for place in shown if place[0].startswith(order)] or shown
+    versions = sorted({version for place in shown for version in several[place]}, key=version_key)
+    spots = {version: float(n) for n, version in enumerate(versions)}
+    series = []
+    for n, place in enumerate(shown):
+        rows = several[place]
+        name = label(data, place[0], place[1]) + at(data, place[2])
+        for path, whose in (("api", "API"), ("cli", "executable")):
+            medians = {version: row[f"{path}_median_s"] for version, row in rows.items()}
+            points = [(spots[version], median) for version, median in medians.items() if drawable(median)]
+            if points:
+                series.append(Series(f"{name}, {whose}", tuple(sorted(points)), colour=n, dashed=path == "cli"))
+    scale = Scale("itk-elastix release", "median seconds (log axis)", {n: text(v, 20) for v, n in spots.items()})
+    words = "The same condition, images and parameter file with each release, beside the executable of its pair."
+    return _curve_section("releases", title, words, series, scale, "itk-elastix", "median (s)")
+
+
+def throughput(data: Data) -> Section:
+    """Registrations a minute against jobs at once."""
+    title = "Many jobs at once"
+    found: dict[tuple[str, str, str], dict[int, float]] = defaultdict(dict)
+    for row in data.rows:
+        if not (row["experiment"] or "").startswith("parallel") and (row["jobs"] or 1) == 1:
+            continue
+        for path, words in (("cli", "executables"), ("api", "API")):
+            median = row[f"{path}_median_s"]
+            if drawable(median):
+                place = (text(row["pair"], 30), text(row["strategy"] or words, 30), row["machine"] or "")
+                jobs = row["jobs"] or 1
+                rate = 60 * jobs / median
+                found[place][jobs] = max(rate, found[place].get(jobs, 0.0))
+    if not found:
+        return Section(
+            "parallel", title, missing="Several registrations at once were not measured.",
+            command="pixi run bench --experiment parallel",
+        )  # fmt: skip
+    series = [
+        Series(
+            f"{pair} {strategy}{at(data, machine)}", tuple(sorted((float(jobs), rate) for jobs, rate in rates.items()))
+        )
+        for (pair, strategy, machine), rates in found.items()
+    ][:MOST_CURVES]
+    scale = Scale("registrations at once (log axis)", "registrations a minute (log axis)")
+    words = "The best condition of each strategy: how many registrations end in a minute, at so many at once."
+    return _curve_section("parallel", title, words, series, scale, "jobs", "registrations a minute")

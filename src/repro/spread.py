@@ -1,0 +1,53 @@
+"""One ratio from a row of one machine, or from the rows of several."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from repro.reportdata import Row
+from repro.wording import finite, ratio
+
+Kind = Literal["interval", "range", "single", "machines"]
+"""What `low` and `high` are: a 95% interval; the range of few rounds; nothing, of one round; or the lowest and
+highest ratio of several machines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A ratio and how far it reaches."""
+
+    value: float
+    low: float
+    high: float
+    kind: Kind
+    machines: int = 1
+
+    @property
+    def cell(self) -> str:
+        """`10.9 [10.4, 11.3]`."""
+        return ratio(self.value) + ("" if self.kind == "single" else f" [{ratio(self.low)}, {ratio(self.high)}]")
+
+
+def best_rows(rows: Iterable[Row]) -> list[Row]:
+    """One row a machine: that of the most rounds, where inputs or settings of one name differ."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        kept = found.setdefault(row["machine"], row)
+        if (row["rounds"] or 0) > (kept["rounds"] or 0):
+            found[row["machine"]] = row
+    return list(found.values())
+
+
+def of_rows(rows: Sequence[Row]) -> Spread:
+    """The ratio of one row, or the median and reach over the machines of several."""
+    if len(rows) > 1:
+        ratios = [row["ratio"] for row in rows]
+        return Spread(statistics.median(ratios), min(ratios), max(ratios), "machines", len(rows))
+    (row,) = rows
+    low, high = finite(row["ratio_low"]), finite(row["ratio_high"])
+    if low is None or high is None:
+        return Spread(row["ratio"], row["ratio"], row["ratio"], "single")
+    return Spread(row["ratio"], low, high, "interval" if row["interval"] == "interval" else "range")

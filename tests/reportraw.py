@@ -1,0 +1,88 @@
+"""Raw folders of made-up measurements of the project's own experiments, for the tests of the report.
+
+The seconds follow a simple law, so that the report has something to tell: the executable takes 2 s; the API 1.9 s
+and a part that grows with work units x bins^2, which is smaller from itk-elastix 0.25.4 on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import rawdata
+
+from repro.experiments import load_experiments
+from repro.merge import merge
+from repro.model import Condition, digest
+
+PAIRS = ("0.21.0-5.2.0", "0.25.1-5.3.1", "0.25.4-5.3.1")
+EXPERIMENTS = ("posted", "posted-28", "aa", "causes", "causes-own")
+_UNITS_A_THREAD = {None: 16, "TBB": 16, "Pool": 4, "Platform": 1}
+
+
+def made(
+    folder: Path,
+    *,
+    machines: Sequence[str] = ("linux-64-epyc-2c-1a2b3c4d",),
+    pairs: Sequence[str] = PAIRS,
+    experiments: Sequence[str] = EXPERIMENTS,
+    copies: int = 1,
+    rounds: int = 12,
+    unavailable: bool = True,
+) -> Path:
+    """A results folder with raw lines and what `merge` makes of them; `copies` multiplies the experiments."""
+    known = load_experiments()
+    for machine in machines:
+        for pair in pairs:
+            for name in experiments:
+                for copy in range(copies):
+                    _write(folder, machine, pair, f"{name}{f'-copy{copy}' * bool(copy)}", known[name].conditions, rounds)
+        if unavailable:
+            line = rawdata.session_line(machine, "0.25.0-5.3.0", "unavailable", rounds, "no executable of elastix 5.3.0 here")
+            file = folder / "raw" / machine / "0.25.0-5.3.0" / "unavailable.jsonl"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(line) + "\n", encoding="utf-8")
+    merge([folder / "raw"], folder)
+    return folder
+
+
+def _write(
+    folder: Path, machine: str, pair: str, experiment: str, conditions: Sequence[Condition], rounds: int
+) -> None:
+    file = folder / "raw" / machine / pair / f"{experiment}.jsonl"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    session = rawdata.session_line(machine, pair, experiment, rounds)
+    session["command"] = ["bench", pair, "--experiment", experiment]
+    session["experiment"]["conditions"] = {one.name: dataclasses.asdict(one) for one in conditions}
+    draw = random.Random(f"{machine}/{pair}/{experiment}")
+    with file.open("w", encoding="utf-8", newline="\n") as out:
+        out.write(json.dumps(session) + "\n")
+        for condition in conditions:
+            for line in _lines(machine, pair, experiment, condition, rounds, draw):
+                out.write(json.dumps(line) + "\n")
+
+
+def _lines(
+    machine: str, pair: str, experiment: str, condition: Condition, rounds: int, draw: random.Random
+) -> Iterator[dict[str, Any]]:
+    threads = condition.machine_threads or 2
+    if condition.api.threads_by == "method":
+        threads = 2
+    units = threads * _UNITS_A_THREAD[condition.api.threader]
+    bins = int(dict(condition.overrides).get("NumberOfHistogramBins", "128"))
+    slow = 0.3 if pair.startswith("0.25.4") else 1.0
+    seconds = {"cli": 2.0, "api": 1.9 + slow * 18.0 * (units / 448) * (bins / 128) ** 2}
+    spread, apart = 0.02, 1e-7 if threads == 2 else 0.08
+    params = digest(["params", condition.overrides, condition.parameter_files]) * 2
+    for line in rawdata.trial_lines(machine, pair, experiment, condition, rounds, draw, seconds, spread, apart):
+        if line["kind"] == "measurement":
+            line |= {"params_sha256": params, "key": digest([line["key"], experiment])}
+            line["threads"] = None if line["threads"] is None else 2
+            if line["path"] == "api":
+                threader = condition.api.threader or "TBB"
+                line |= {"threader": threader, "default_threads": threads, "work_units": units}
+        yield line
