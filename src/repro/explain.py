@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from repro import questions
-from repro.ladder import FAIR, Ladder, ladder, quotient
+from repro.ladder import FAIR, POSTED, Ladder, ladder, quotient
 from repro.measured import Measured, Place, said
 
 REMOVES = {
@@ -20,12 +20,15 @@ REMOVES = {
     "joint histogram of bins x bins",
 }
 LADDERS = {"causes": "where ITK believes to have 28 threads", "causes-own": "at the machine's own threads"}
+MORE = {"causes": "causes-orders"}
+"""Experiments whose conditions complete a ladder's orders."""
 
 
 def ladders(measured: Measured, place: Place) -> Iterator[tuple[str, Ladder]]:
     """The ladders that a machine has measured of a pair, by experiment."""
     for experiment in LADDERS:
-        found = ladder(measured.rounds.get(place, {}).get(experiment, {}))
+        rounds = measured.rounds.get(place, {})
+        found = ladder({**rounds.get(MORE.get(experiment, ""), {}), **rounds.get(experiment, {})})
         if found is not None:
             yield experiment, found
 
@@ -59,7 +62,7 @@ def _ladder(experiment: str, found: Ladder) -> Iterator[str]:
     yield ""
     yield f"Posted: {said(found.posted)} times the executable's time."
     if found.fair is not None:
-        yield f"With SetNumberOfThreads and Pool: {said(found.fair)}."
+        yield f"With SetNumberOfThreads: {said(found.fair)}."
     yield ""
     yield "| change | from | to | factor | what removes it |"
     yield "|---|---|---|---|---|"
@@ -70,7 +73,7 @@ def _ladder(experiment: str, found: Ladder) -> Iterator[str]:
         value, low, high = found.share.value, found.share.low, found.share.high
         interval = "" if low is None or high is None else f" [{low:.0%}, {high:.0%}]"
         yield (
-            f"The changes from posted to {FAIR} account for {value:.0%}{interval} of the log of the posted ratio; "
+            f"The change from {POSTED} to {FAIR} accounts for {value:.0%}{interval} of the log of the posted ratio; "
             f"{1 - value:.0%} is left unexplained."
         )
 

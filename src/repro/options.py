@@ -15,7 +15,7 @@ from repro.errors import ConfigError
 from repro.experiments import choose, load_experiments
 from repro.model import Experiment, Pair
 
-DEFAULT_EXPERIMENTS = ("posted",)
+DEFAULT_EXPERIMENTS = ("posted", "aa", "causes")
 QUICK_EXPERIMENTS = ("posted",)
 QUICK_ROUNDS = 3
 

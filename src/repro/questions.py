@@ -31,10 +31,11 @@ def answers(measured: Measured) -> Iterator[str]:
 
 def _threader(measured: Measured, place: Place) -> Iterator[str]:
     posted = _logs(measured, place, "causes", "posted")
-    for name in ("pool", "platform"):
-        other = _logs(measured, place, "causes", name)
+    for experiment, name in (("causes", "pool"), ("causes-orders", "platform")):
+        other = _logs(measured, place, experiment, name)
         if posted and other:
-            units = [_cell(measured, place, "causes", condition, "work_units") for condition in ("posted", name)]
+            rows = (("causes", "posted"), (experiment, name))
+            units = [_cell(measured, place, *row, "work_units") for row in rows]
             yield (
                 f"{name.capitalize()} instead of the default threader divides the ratio by "
                 f"{said(quotient(posted, other))} ({units[0]} work units become {units[1]})."
