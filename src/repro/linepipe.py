@@ -41,7 +41,8 @@ class Lines:
 
     def get(self, timeout_s: float | None) -> dict[str, Any]:
         """The next object. Raises queue.Empty, EndedError or GarbageError."""
-        line = self._queue.get(timeout=timeout_s)
+        # A wait without an end is not woken by Ctrl-C once polars is loaded; one with an end is.
+        line = self._queue.get(timeout=threading.TIMEOUT_MAX if timeout_s is None else timeout_s)
         if not line:
             raise EndedError
         try:
