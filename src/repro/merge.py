@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -18,7 +20,7 @@ from repro import comparison, rawfiles, trials_table
 from repro.columns import TRIALS
 from repro.errors import EXIT_DISAGREE, EXIT_OK, EXIT_TRIAL_FAILED, StoreError
 from repro.layout import shown
-from repro.rawfiles import BLOCK_BYTES, Owner
+from repro.rawfiles import BLOCK_BYTES, Groups, MisplacedError
 
 TRIALS_CSV = "trials.csv"
 COMPARISON_CSV = "comparison.csv"
@@ -81,7 +83,14 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
     order; the files that are written depend on the measurements alone. They are replaced as whole files at the
     end. Raises StoreError where there is nothing to merge, or a file cannot be read or written.
     """
-    groups = rawfiles.find(folders)
+    files = rawfiles.find(folders)
+    try:
+        return _written(rawfiles.by_folder(files), out, by_content=False)
+    except MisplacedError:  # renamed or copied folders: slower, as every file is opened twice
+        return _written(rawfiles.by_content(files), out, by_content=True)
+
+
+def _written(groups: Groups, out: Path, *, by_content: bool) -> Merged:
     statuses: Counter[str] = Counter()
     lines = measurements = torn = 0
     broken: list[str] = []
@@ -90,7 +99,7 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
         trials.write(_csv(pl.DataFrame(schema={column.name: pl.String for column in TRIALS}), header=True))
         rows.write(_csv(pl.DataFrame(schema=comparison.SCHEMA), header=True))
         pool = stack.enter_context(ThreadPoolExecutor(_WORKERS))
-        for part in _in_order(pool, _parts(groups)):
+        for part in _in_order(pool, (partial(_made, part, by_content) for part in _parts(groups))):
             trials.write(part.trials)
             rows.write(part.comparison)
             statuses.update(part.statuses)
@@ -99,7 +108,7 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
             torn += part.torn
             broken += part.broken
     return Merged(
-        files=sum(map(len, groups.values())),
+        files=sum(len(files) for _, files in groups),
         measurements=measurements,
         rows=statuses.total(),
         duplicates=lines - measurements,
@@ -109,11 +118,11 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
     )
 
 
-def _parts(groups: Mapping[Owner, list[Path]]) -> Iterator[list[tuple[Owner, list[Path]]]]:
+def _parts(groups: Groups) -> Iterator[Groups]:
     """Machines and pairs, as many at a time as make a good block; each is whole in one part."""
-    part: list[tuple[Owner, list[Path]]] = []
+    part: Groups = []
     size = 0
-    for owner, files in groups.items():
+    for owner, files in groups:
         part.append((owner, files))
         size += sum(file.stat().st_size for file in files)
         if size >= BLOCK_BYTES:
@@ -123,16 +132,16 @@ def _parts(groups: Mapping[Owner, list[Path]]) -> Iterator[list[tuple[Owner, lis
         yield part
 
 
-def _in_order(pool: ThreadPoolExecutor, parts: Iterator[list[tuple[Owner, list[Path]]]]) -> Iterator[_Part]:
+def _in_order(pool: ThreadPoolExecutor, parts: Iterator[Callable[[], _Part]]) -> Iterator[_Part]:
     """Each part made, in order, never more than the workers' number ahead: memory stays small."""
-    pending = [pool.submit(_made, part) for part in islice(parts, _WORKERS)]
+    pending = [pool.submit(part) for part in islice(parts, _WORKERS)]
     while pending:
         yield pending.pop(0).result()
-        pending += [pool.submit(_made, part) for part in islice(parts, 1)]
+        pending += [pool.submit(part) for part in islice(parts, 1)]
 
 
-def _made(part: Sequence[tuple[Owner, Sequence[Path]]]) -> _Part:
-    raw = rawfiles.read(part)
+def _made(part: Groups, by_content: bool) -> _Part:
+    raw = rawfiles.read(part, by_content=by_content)
     known = trials_table.setups(raw.sessions)
     trials = trials_table.tidy(raw, known)
     rows = comparison.rows(trials, raw, known)
@@ -156,7 +165,9 @@ def _csv(table: pl.DataFrame, *, header: bool = False) -> bytes:
     """The table as CSV in which no text can act as a formula and no cell spans lines."""
     texts = [name for name, kind in table.schema.items() if kind == pl.String]
     table = table.with_columns(_harmless(table[name]) for name in texts)
-    return table.write_csv(include_header=header, line_terminator="\n").encode()
+    buffer = io.BytesIO()
+    table.write_csv(buffer, include_header=header, line_terminator="\n")
+    return buffer.getvalue()
 
 
 def _harmless(column: pl.Series) -> pl.Series:

@@ -23,6 +23,7 @@ from repro.model import SCHEMA
 
 Owner = tuple[str, str]
 """Machine and pair: what the lines of one file have in common."""
+Groups = list[tuple[Owner, list[Path]]]
 BLOCK_BYTES = 16 * 2**20
 LOAD_PARTS = ("interpreter", "import_itk", "read_images", "registration_class")
 _TEXT, _WHOLE, _NUMBER, _NUMBERS = pl.String(), pl.Int64(), pl.Float64(), pl.List(pl.Float64)
@@ -69,31 +70,44 @@ class _Source(NamedTuple):
     content: bytes
 
 
-def find(folders: Iterable[Path]) -> dict[Owner, list[Path]]:
-    """The raw files below the folders by machine and pair, sorted; a folder with `raw/` in it means that.
+def find(folders: Iterable[Path]) -> list[Path]:
+    """The raw files below the folders, each once, sorted; a folder with `raw/` in it means that.
 
     Raises StoreError where a folder is missing or none holds a raw file.
     """
     folders = list(folders)
-    files: set[Path] = set()
+    files: set[str] = set()
     for folder in folders:
         if not folder.is_dir():
             raise StoreError(f"{shown(folder)}: no such folder; name a folder of raw results, or run `bench` first")
-        files.update(_raw_files(folder / "raw" if (folder / "raw").is_dir() else folder))
-    groups: dict[Owner, list[Path]] = {}
-    for file in sorted(files):
-        groups.setdefault(_owner(file), []).append(file)
-    if not groups:
+        files.update(_raw_files((folder / "raw" if (folder / "raw").is_dir() else folder).resolve()))
+    if not files:
         listed = ", ".join(shown(folder) for folder in folders)
         raise StoreError(f"no raw results (*.jsonl) below {listed}; run `bench` first")
-    return dict(sorted(groups.items()))
+    return [Path(file) for file in sorted(files)]
 
 
-def _raw_files(folder: Path) -> Iterator[Path]:
+def _raw_files(folder: Path) -> Iterator[str]:
     for top, folders, names in os.walk(folder):
         folders[:] = (name for name in folders if not name.startswith(".") and name not in ("transforms", "logs"))
-        real = Path(os.path.realpath(top))
-        yield from (real / name for name in names if name.endswith(".jsonl"))
+        yield from (f"{top}{os.sep}{name}" for name in names if name.endswith(".jsonl"))
+
+
+def by_folder(files: Iterable[Path]) -> Groups:
+    """The files by the machine and pair that their folders are named after, sorted. Opens none of them."""
+    return _grouped((file.parts[-3:-1], file) for file in files)
+
+
+def by_content(files: Iterable[Path]) -> Groups:
+    """The files by the machine and pair that their first line says, sorted. Raises StoreError."""
+    return _grouped((_owner(file), file) for file in files)
+
+
+def _grouped(files: Iterable[tuple[tuple[str, ...], Path]]) -> Groups:
+    groups: dict[Owner, list[Path]] = {}
+    for owner, file in files:
+        groups.setdefault((owner[0], owner[-1]), []).append(file)
+    return sorted(groups.items())
 
 
 def _owner(file: Path) -> Owner:
@@ -115,13 +129,17 @@ def _unreadable(file: Path, error: OSError) -> StoreError:
     return StoreError(f"{shown(file)}: cannot be read: {error.strerror}; make it readable or leave it out")
 
 
-def read(groups: Sequence[tuple[Owner, Sequence[Path]]]) -> Raw:
-    """Every usable line of the groups' files.
+class MisplacedError(Exception):
+    """A line is of another machine or pair than its file's folder says: group the files by content."""
+
+
+def read(groups: Groups, *, by_content: bool = True) -> Raw:
+    """Every usable line of the groups' files; where they were not grouped by content, or MisplacedError.
 
     Raises StoreError for a file that cannot be read, and for a line of another schema: its numbers could
     mean something else.
     """
-    reading = _Reading()
+    reading = _Reading(by_content)
     block: list[_Source] = []
     size = 0
     for owner, files in groups:
@@ -140,6 +158,7 @@ def read(groups: Sequence[tuple[Owner, Sequence[Path]]]) -> Raw:
 
 @dataclass
 class _Reading:
+    by_content: bool
     measurements: list[pl.DataFrame] = field(default_factory=list)
     agreements: list[pl.DataFrame] = field(default_factory=list)
     sessions: list[Mapping[str, Any]] = field(default_factory=list)
@@ -186,6 +205,8 @@ class _Reading:
         checked = pl.concat([table.select(_CHECKED), its], how="horizontal").select("kind", _PROBLEM.alias("problem"))
         wrong = table.select("file", "line", "schema", checked["problem"]).filter(pl.col("problem").is_not_null())
         for i, line, schema, problem in wrong.iter_rows():
+            if problem == _ELSEWHERE and not self.by_content:
+                raise MisplacedError
             where = f"{shown(block[i].file)}, line {line + 1}"
             if schema not in (None, SCHEMA):
                 raise StoreError(
@@ -216,11 +237,12 @@ def _is_session(line: Mapping[str, Any]) -> bool:
     return all(isinstance(value, dict) for value in settings)
 
 
+_ELSEWHERE = "of another machine or pair than the file's first line"
 _PROBLEM = (
     pl.when(pl.col("schema").is_null() | (pl.col("schema") != SCHEMA))
     .then(pl.lit("no schema that this version reads"))
     .when((pl.col("machine") != pl.col("its_machine")) | (pl.col("pair") != pl.col("its_pair")))
-    .then(pl.lit("of another machine or pair than the file's first line"))
+    .then(pl.lit(_ELSEWHERE))
     .when(pl.col("kind").is_in(["session", "agreement", "end"]))
     .then(None)
     .when(pl.col("kind").is_null() | (pl.col("kind") != "measurement"))
@@ -252,6 +274,6 @@ def _placed(table: pl.DataFrame, file: Any, line: Any) -> pl.DataFrame:
 
 def _parsed(lines: bytes) -> pl.DataFrame | None:
     try:
-        return pl.read_ndjson(lines, schema=_LINE)
+        return pl.read_ndjson(lines, schema=_LINE).rechunk()
     except pl.exceptions.PolarsError:
         return None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from repro.columns import TRIALS
 from repro.model import digest
@@ -36,7 +38,7 @@ class Setup:
     rounds: int | None
     """Rounds planned at most."""
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Tells settings of the same name apart; empty where they are unknown."""
         return digest(self.condition) if self.condition else ""
@@ -65,13 +67,27 @@ def tidy(raw: Raw, known: Mapping[tuple[str, ...], Setup]) -> pl.DataFrame:
     if table.select("machine", "key").is_duplicated().any():
         order = ("machine", "key", pl.col("status") != "ok", "started_utc", "session", "wall_s")
         table = table.sort(*order).unique(subset=["machine", "key"], keep="first", maintain_order=True)
-    facts = [(*place, setup.lock, setup.digest) for place, setup in known.items()]
-    told = pl.DataFrame(facts, schema=dict.fromkeys((*PLACE, "lock", "setup"), pl.String), orient="row")
-    table = table.join(told, on=PLACE, how="left").with_columns(pl.col("lock", "setup").fill_null(""))
+    places, place = _runs(table, PLACE)
+    told = [known.get(its, Setup("", {}, None)) for its in places]
+    table = table.with_columns(
+        lock=pl.Series([setup.lock for setup in told], dtype=pl.String)[place],
+        setup=pl.Series([setup.digest for setup in told], dtype=pl.String)[place],
+    )
+    runs, run = _runs(table, ROW)
+    numbers = {its: i for i, its in enumerate(sorted(set(runs)))}
+    table = table.with_columns(row=pl.Series([numbers[its] for its in runs], dtype=pl.UInt32)[run])
     phase = pl.col("phase").replace_strict(_PHASES, range(len(_PHASES)), default=len(_PHASES))
-    table = table.sort(*ROW, phase, "round", "arm", "path", "key")
-    table = table.with_columns(row=pl.struct(ROW).rle_id())
+    table = table.sort("row", phase, "round", "arm", "path", "key")
     return table.with_columns(robust_z=_robust_z(table))
+
+
+def _runs(table: pl.DataFrame, names: Sequence[str]) -> tuple[list[tuple[str, ...]], NDArray[np.intp]]:
+    """Neighbouring lines with the same values: the values of each run, and for each line the run it is in.
+
+    Files are written condition by condition, so that runs are few and long.
+    """
+    runs = table.select(run=pl.struct(names).rle()).unnest("run")
+    return runs["value"].struct.unnest().rows(), np.repeat(np.arange(runs.height), runs["len"].to_numpy())
 
 
 def _robust_z(table: pl.DataFrame) -> pl.Series:
