@@ -202,7 +202,7 @@ class _Reading:
     def _sort_out(self, table: pl.DataFrame, block: Sequence[_Source]) -> None:
         owners = pl.DataFrame([source.owner for source in block], schema=["machine", "pair"], orient="row")
         its = owners.select(pl.all().gather(table["file"]).name.prefix("its_"))
-        checked = pl.concat([table.select(_CHECKED), its], how="horizontal").select("kind", _PROBLEM.alias("problem"))
+        checked = table.select(_CHECKED).hstack(its).select("kind", _PROBLEM.alias("problem"))
         wrong = table.select("file", "line", "schema", checked["problem"]).filter(pl.col("problem").is_not_null())
         for i, line, schema, problem in wrong.iter_rows():
             if problem == _ELSEWHERE and not self.by_content:
