@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from repro import layout
 from repro.errors import FetchError
 
+_FETCH_AGAIN = "Delete {archive} and fetch again, or give the path of an elastix of your own with --source"
 _END, _ZIP64_END = b"PK\5\6", b"PK\6\7"
 _END_BYTES, _LONGEST_COMMENT = 22, 1 << 16
 _NAME_CHARACTERS = 500
@@ -44,11 +45,12 @@ class _UnsafeError(Exception):
     """What is wrong with the archive."""
 
 
-def unpack(archive: Path, into: Path, bounds: Bounds = Bounds()) -> list[Path]:
+def unpack(archive: Path, into: Path, bounds: Bounds = Bounds(), advice: str = "") -> list[Path]:
     """Unpack the zip archive below ``into``, which must not exist yet; return the files written.
 
-    The executable bit is kept. Raises FetchError, leaving nothing behind, for anything that is
-    not a plain zip archive of files, folders and links to a neighbour, or that exceeds the bounds.
+    ``advice`` is what to do about an archive that is refused. The executable bit is kept. Raises FetchError,
+    leaving nothing behind, for anything that is not a plain zip archive of files, folders and links to a
+    neighbour, or that exceeds the bounds.
     """
     into.mkdir(parents=True)
     try:
@@ -57,7 +59,7 @@ def unpack(archive: Path, into: Path, bounds: Bounds = Bounds()) -> list[Path]:
         shutil.rmtree(into)
         raise FetchError(
             f"{archive.name}: {error}: refused, nothing was unpacked. "
-            f"Delete {layout.shown(archive)} and fetch again, or give the path of an elastix of your own with --source"
+            + (advice or _FETCH_AGAIN.format(archive=layout.shown(archive)))
         ) from error
     except BaseException:
         shutil.rmtree(into, ignore_errors=True)
