@@ -150,8 +150,9 @@ class _Worker:
             self._ask({})
         files = [_as_file(image, self._file.with_suffix(f".{n}.mha")) for n, image in enumerate(images)]
         self._killed = False
-        timer = threading.Timer(threading.TIMEOUT_MAX if timeout is None else timeout, self.kill)
-        timer.start()
+        timer = threading.Timer(timeout or 0, self.kill)
+        if timeout is not None:
+            timer.start()
         try:
             return self._ask({"images": files, **request})
         except WorkerDiedError:
@@ -160,7 +161,8 @@ class _Worker:
             raise
         finally:
             timer.cancel()
-            timer.join()  # one that strikes late must not hit the next job
+            if timer.ident:
+                timer.join()  # one that strikes late must not hit the next job
 
     def kill(self) -> None:
         """From any thread, whatever the process is doing."""
@@ -286,8 +288,7 @@ def _register(images: list[str], parameters: list[str], output: str | None, thre
         registration.SetLogToFile(True)
     registration.UpdateLargestPossibleRegion()
     found = registration.GetTransformParameterObject()
-    maps = [found.GetParameterMap(number) for number in range(found.GetNumberOfParameterMaps())]
-    return [{name: list(values) for name, values in each.items()} for each in maps]
+    return [{k: list(v) for k, v in found.GetParameterMap(n).items()} for n in range(found.GetNumberOfParameterMaps())]
 
 
 if __name__ == "__main__":
