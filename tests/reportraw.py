@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import rawdata
-
 from repro.experiments import load_experiments
 from repro.merge import merge
 from repro.model import Condition, digest
 
 PAIRS = ("0.21.0-5.2.0", "0.25.1-5.3.1", "0.25.4-5.3.1")
-EXPERIMENTS = ("posted", "posted-28", "aa", "causes", "causes-own")
+EXPERIMENTS = ("posted", "posted-28", "aa", "causes", "causes-orders", "causes-own")
 _UNITS_A_THREAD = {None: 16, "TBB": 16, "Pool": 4, "Platform": 1}
 
 
@@ -40,9 +39,13 @@ def made(
         for pair in pairs:
             for name in experiments:
                 for copy in range(copies):
-                    _write(folder, machine, pair, f"{name}{f'-copy{copy}' * bool(copy)}", known[name].conditions, rounds)
+                    _write(
+                        folder, machine, pair, f"{name}{f'-copy{copy}' * bool(copy)}", known[name].conditions, rounds
+                    )
         if unavailable:
-            line = rawdata.session_line(machine, "0.25.0-5.3.0", "unavailable", rounds, "no executable of elastix 5.3.0 here")
+            line = rawdata.session_line(
+                machine, "0.25.0-5.3.0", "unavailable", rounds, "no executable of elastix 5.3.0 here"
+            )
             file = folder / "raw" / machine / "0.25.0-5.3.0" / "unavailable.jsonl"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(line) + "\n", encoding="utf-8")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import rawdata
 
+import rawdata
 from repro import pack as packing
 from repro import packnames
 from repro.errors import ConfigError, StoreError

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from repro import spread
+from repro import rungs, spread
 from repro.reportdata import Data, Row
-from repro.rungs import Rung, Rungs
+from repro.rungs import Rungs
 from repro.spread import Spread
 from repro.wording import (
     TIMES,
@@ -21,6 +22,8 @@ from repro.wording import (
     verdict_words,
 )
 
+_EXPLAINED = re.compile(r"explained by [^;]*")
+"""What a row's note says of a disagreement that has a reason."""
 POSTED = "posted"
 """Experiments whose names start so run the registration as it was posted."""
 
@@ -35,9 +38,23 @@ class Headline:
     ratio: Spread
     verdict: str
     sentence: str
+    remark: str
+    """What explains that the two results are not the same; empty: they are, or nothing explains it."""
     warning: str
     """Why the ratio must not be quoted as it is; empty: nothing is known against it."""
     emulated: bool
+
+    @property
+    def slower(self) -> bool:
+        """Whether the API was slower, be it in too few rounds to call it so."""
+        return self.tone == "bad" or (self.tone == "open" and self.ratio.value >= rungs.MATTERS)
+
+    @property
+    def tone(self) -> str:
+        """How the figure looks: `bad` where the API is slower, `same` where it is not, `open` where that is open."""
+        if "slower" in self.verdict:
+            return "bad"
+        return "same" if "no difference" in self.verdict or "faster" in self.verdict else "open"
 
     @property
     def figure(self) -> str:
@@ -78,8 +95,8 @@ def _answer(data: Data, pair: str, ladders: Sequence[Rungs]) -> Answer:
     headlines.sort(key=lambda one: (not one.emulated, one.experiment))
     # One where ITK is made to see more threads, and one of the machine as it is.
     headlines = list({one.emulated: one for one in reversed(headlines)}.values())[::-1]
-    ladder = max(ladders, key=lambda one: one.top.ratio.value, default=None)
-    slower = any("slower" in one.verdict for one in headlines)
+    ladder = steepest(ladders, pair)
+    slower = any(one.slower for one in headlines)
     return Answer(
         pair=text(pair),
         title=_title(pair, rows),
@@ -87,7 +104,7 @@ def _answer(data: Data, pair: str, ladders: Sequence[Rungs]) -> Answer:
         why=_why(ladder, posted) if slower else "",
         in_effect=_unheeded(posted) if slower else "",
         remedy=_remedy(ladder) if slower else "",
-        python=_python(ladder) if slower else (),
+        python=python(ladder) if slower else (),
         missing="" if headlines else _missing(rows),
         command=f"pixi run bench {text(pair)} --experiment causes" if slower and ladder is None else "",
     )
@@ -130,20 +147,28 @@ def _headline(rows: Sequence[Row]) -> Headline:
         ratio=reach,
         verdict=verdict,
         sentence=f"{sentence}{verdict}.",
+        remark=_remark(rows),
         warning=_warning(rows),
         emulated=bool(emulated),
     )
 
 
+def _remark(rows: Sequence[Row]) -> str:
+    worst = max(rows, key=lambda row: row["agreement_px"] or 0)
+    why = _EXPLAINED.search(worst["note"] or "") if worst["status"] == "disagree" else None
+    return f"The two results are up to {worst['agreement_px']:.3g} px apart, {text(why[0], 100)}." if why else ""
+
+
 def _warning(rows: Sequence[Row]) -> str:
-    disagree = [row for row in rows if row["status"] == "disagree"]
-    failed = [row for row in rows if row["status"] in ("failed", "timeout", "partial")]
-    said = []
-    if disagree:
-        apart = max(row["agreement_px"] or 0 for row in disagree)
-        said.append(f"the two results disagree by up to {apart:.3g} px, so they did different work")
-    if failed:
-        said.append(f"it is not complete ({listed(sorted({row['status'] for row in failed}))})")
+    apart = [row["agreement_px"] for row in rows if row["status"] == "disagree" and row["agreement_px"]]
+    unexplained = any(row["status"] == "disagree" and not _EXPLAINED.search(row["note"] or "") for row in rows)
+    failed = sorted({row["status"] for row in rows if row["status"] in ("failed", "timeout", "partial")})
+    said = (
+        [f"the two results are up to {max(apart):.3g} px apart, and nothing explains it"]
+        if unexplained and apart
+        else []
+    )
+    said += [f"the measurement is not complete ({listed(failed)})"] if failed else []
     return f"Careful: {listed(said)}." if said else ""
 
 
@@ -192,90 +217,26 @@ def _remedy(ladder: Rungs | None) -> str:
     found = ladder.remedy
     verdicts = {verdict_words(verdict) for verdict in found.verdicts}
     words = listed(change.what for change in found.changes)
-    return f"With {words} the ratio is {found.ratio.cell}: {listed(sorted(verdicts))}."
+    return (
+        f"{where(ladder)}{words} {'brings' if len(found.changes) == 1 else 'bring'} the ratio from "
+        f"{ratio(ladder.top.ratio.value)} to {found.ratio.cell}: {listed(sorted(verdicts))}."
+    )
 
 
-def _python(ladder: Rungs | None) -> tuple[str, ...]:
+def where(ladder: Rungs) -> str:
+    """The head of a sentence about a ladder: how many threads ITK sees in it."""
+    return f"Where ITK sees {ladder.machine_threads} threads, " if ladder.machine_threads else "With its own threads, "
+
+
+def python(ladder: Rungs | None) -> tuple[str, ...]:
+    """The lines of Python that set a ladder's remedy."""
     found = ladder.remedy if ladder else None
     # What must be set before itk is imported stands first.
     lines = [change.python for change in found.changes] if found else []
     return tuple(sorted(lines, key=lambda line: not line.startswith("os.")))
 
 
-@dataclass(frozen=True, slots=True)
-class Lead:
-    """The whole report in three sentences."""
-
-    much: str
-    why: str
-    remedy: str
-    python: tuple[str, ...]
-
-
-def lead(found: Sequence[Answer], ladders: Sequence[Rungs]) -> Lead:
-    """What holds for all pairs; a part that differs between them is left to their own answers."""
-    steepest = [one for answer in found if (one := _steepest(ladders, answer.pair))]
-    why = " ".join(filter(None, (_common_facts(found), _common_why(steepest))))
-    return Lead(_much(found), why, _common_remedy(steepest), _common_python(steepest))
-
-
-def _steepest(ladders: Sequence[Rungs], pair: str) -> Rungs | None:
-    its = [one for one in ladders if one.pair == pair and "slower" in one.top.verdicts]
+def steepest(ladders: Sequence[Rungs], pair: str) -> Rungs | None:
+    """The ladder that has the largest slowdown to take apart, if one has any."""
+    its = [one for one in ladders if one.pair == pair and one.slower]
     return max(its, key=lambda one: one.top.ratio.value, default=None)
-
-
-def _much(found: Sequence[Answer]) -> str:
-    headlines: dict[str, list[Headline]] = {}
-    for answer in found:
-        for one in answer.headlines:
-            headlines.setdefault(one.where, []).append(one)
-    parts = []
-    for its in headlines.values():
-        verdicts = {one.verdict for one in its}
-        seen = ": no difference seen" if verdicts == {"no difference seen"} else ""
-        parts.append(f"{_reach([one.ratio for one in its])} {its[0].where}{seen}")
-    if not parts:
-        return "Nothing was measured as posted yet."
-    return f"Run as posted, the Python API takes {listed(parts)}."
-
-
-def _reach(ratios: Sequence[Spread]) -> str:
-    low, high = (ratio(end(one.value for one in ratios)) for end in (min, max))
-    return f"{low} times the executable's time" if low == high else f"{low} to {high} times the executable's time"
-
-
-def _common_facts(found: Sequence[Answer]) -> str:
-    """What took effect instead of what was asked for, where that is the same for all pairs that are slower."""
-    facts = {answer.in_effect for answer in found if answer.why}
-    return facts.pop() if len(facts) == 1 else ""
-
-
-def _common_why(ladders: Sequence[Rungs]) -> str:
-    largest = [one.largest for one in ladders]
-    known = [one for one in largest if one]
-    causes = {one.changes for one in known}
-    if not known or len(known) < len(ladders) or len(causes) > 1:
-        return ""
-    (change,) = known[0].changes
-    factors = [one.factor for one in known]
-    low, high = ratio(min(factors)), ratio(max(factors))
-    reach = low if low == high else f"{low} to {high}"
-    return f"The largest cause goes away with one change: {change.words} (a factor of {reach})."
-
-
-def _common_remedy(ladders: Sequence[Rungs]) -> str:
-    known = _remedies(ladders)
-    if not known:
-        return ""
-    after = _reach([one.ratio for one in known])
-    return f"With {listed(change.what for change in known[0].changes)} the API takes {after}."
-
-
-def _common_python(ladders: Sequence[Rungs]) -> tuple[str, ...]:
-    return _python(ladders[0]) if _remedies(ladders) else ()
-
-
-def _remedies(ladders: Sequence[Rungs]) -> list[Rung]:
-    """The remedy of each ladder where it is the same for all, else none."""
-    known = [one.remedy for one in ladders if one.remedy]
-    return known if len(known) == len(ladders) and len({one.changes for one in known}) == 1 else []

@@ -14,9 +14,10 @@ import jinja2
 from markupsafe import Markup
 
 from repro import causesection, curvesections, factsections, reportdata, reportmarkdown, rungs, sections, timesections
-from repro.answers import Answer, Lead, answers, lead
+from repro.answers import Answer, answers
 from repro.errors import StoreError
 from repro.layout import shown
+from repro.lead import Lead, lead
 from repro.page import Section
 from repro.reportdata import Data
 
@@ -67,7 +68,7 @@ def compose(data: Data) -> Report:
         lead=lead(found, ladders),
         answers=found,
         sections=(
-            sections.ratios(data, {ladder.experiment for ladder in ladders}),
+            sections.ratios(data, rungs.experiments(ladders)),
             causesection.causes(data, ladders),
             timesections.breakdown(data),
             curvesections.work_units(data),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from repro.answers import Answer, Lead
+from repro.answers import Answer
+from repro.lead import Lead
 from repro.page import Section, Table
 
 MOST_CHARACTERS = 28_000
@@ -42,7 +43,7 @@ def _head(measured_on: str, lead: Lead, answers: Sequence[Answer]) -> Iterator[s
     yield ""
     yield from _code(lead.python, "python")
     for answer in answers:
-        said = [one.sentence + (f" {one.warning}" if one.warning else "") for one in answer.headlines]
+        said = [" ".join(filter(None, (one.sentence, one.remark, one.warning))) for one in answer.headlines]
         said += [part for part in (answer.missing, answer.why, answer.remedy) if part]
         said += [f"{answer.command} measures why."] if answer.command else []
         yield f"* **{escape(answer.title)}**: {' '.join(map(escape, said))}"
@@ -93,7 +94,7 @@ def _code(lines: Sequence[str], language: str = "") -> Iterator[str]:
 def escape(text: str) -> str:
     """Text as Markdown shows it: no markup, no HTML, no mention of a person or an issue, no line break."""
     line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    line = re.sub(r"([\\`*_~|]|\](?=[(\[:]))", r"\\\1", line)
+    line = re.sub(r"([\\`*_~|]|^\[|\](?=[(\[]))", r"\\\1", line)
     line = re.sub(r"^([#+-]|\d+[.)])(?=\s|$)", lambda found: found[1][:-1] + "\\" + found[1][-1], line)
     return re.sub(r"@(?=\w)|#(?=\d)|(?<=:)//|\bwww(?=\.)", lambda found: found[0] + _ZERO_WIDTH, line)
 

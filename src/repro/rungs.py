@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from repro import spread
+from repro import explain, spread
 from repro.changes import Change, changes
 from repro.reportdata import Data, Row
 from repro.spread import Spread
 
 PREFIX = "causes"
+_COMPLETES = {more: experiment for experiment, more in explain.MORE.items()}
+"""Experiment -> the one whose ladder its conditions complete."""
 MATTERS = 1.1
 """A change that makes the ratio less than so many times smaller is no cause worth a sentence."""
 
@@ -42,6 +44,13 @@ class Rungs:
     experiment: str
     pair: str
     rungs: tuple[Rung, ...]
+    machine_threads: int | None
+    """Threads that ITK was made to see in the first condition; None: what it found."""
+
+    @property
+    def slower(self) -> bool:
+        """Whether the first condition has a slowdown to take apart, be it in too few rounds to call it one."""
+        return self.top.ratio.value >= MATTERS and not {"faster", "no difference seen"} & set(self.top.verdicts)
 
     @property
     def top(self) -> Rung:
@@ -73,25 +82,34 @@ def ladders(data: Data) -> tuple[Rungs, ...]:
     """Every ladder, by experiment and pair."""
     found: dict[tuple[str, str], dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in data.compared:
-        if (row["experiment"] or "").startswith(PREFIX):
-            found[row["experiment"], row["pair"]][row["condition"]].append(row)
+        experiment = row["experiment"] or ""
+        if experiment.startswith(PREFIX):
+            found[_COMPLETES.get(experiment, experiment), row["pair"]][row["condition"]].append(row)
     made = []
     for experiment in dict.fromkeys(experiment for experiment, _ in found):
         for pair in data.pairs:
-            if rows := found.get((experiment, pair)):
-                rungs = _rungs(data, experiment, rows)
-                made += [Rungs(experiment, pair, rungs)] if rungs else []
+            rows = found.get((experiment, pair), {})
+            if rungs := _rungs(data, experiment, rows):
+                threads = rows[rungs[0].condition][0]["machine_threads"]
+                made.append(Rungs(experiment, pair, rungs, threads))
     return tuple(made)
+
+
+def experiments(ladders: Iterable[Rungs]) -> frozenset[str]:
+    """The experiments that the ladders are made of."""
+    named = {one.experiment for one in ladders}
+    return frozenset(named | {more for more, experiment in _COMPLETES.items() if experiment in named})
 
 
 def _rungs(data: Data, experiment: str, rows: Mapping[str, list[Row]]) -> tuple[Rung, ...]:
     """The conditions in the order of the experiment; empty where the first was not measured."""
-    order = [name for of, name in data.conditions if of == experiment] or list(rows)
+    places = [place for place in data.conditions if _COMPLETES.get(place[0], place[0]) == experiment]
+    told = {name: data.conditions[of, name] for of, name in sorted(places, key=lambda place: place[0] != experiment)}
+    order = list(told) or list(rows)
     names = [name for name in order if name in rows]
     if not names or names[0] != order[0]:
         return ()
     by_machine = {name: {row["machine"]: row for row in spread.best_rows(rows[name])} for name in names}
-    told = {name: data.conditions.get((experiment, name), {}) for name in names}
     first = by_machine[names[0]]
     rungs = []
     for name in names:
@@ -101,7 +119,7 @@ def _rungs(data: Data, experiment: str, rows: Mapping[str, list[Row]]) -> tuple[
             rungs.append(
                 Rung(
                     name,
-                    changes(told[names[0]], told[name]),
+                    changes(told.get(names[0], {}), told.get(name, {})),
                     spread.of_rows(list(its.values())),
                     statistics.median(factors),
                     tuple(row["verdict"] or "" for row in its.values()),

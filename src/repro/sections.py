@@ -160,7 +160,7 @@ def agreement(data: Data) -> Section:
     words = (
         f"The transforms of both paths were compared, as displacements over the fixed image's grid, after each round. "
         f"Of {counted(len(rows), 'row')} {same:,} agree to a millionth of a pixel; the largest distance is "
-        f"{largest:.3g} px. {_apart(len(apart))}"
+        f"{largest:.3g} px. {_apart(apart)}"
     )
     shown = sorted(rows, key=lambda row: -row["agreement_px"])
     several = len(data.machines) > 1
@@ -186,12 +186,14 @@ def agreement(data: Data) -> Section:
     return Section("agreement", title, (words,), tables=(table,))
 
 
-def _apart(number: int) -> str:
-    if not number:
+def _apart(rows: Sequence[Row]) -> str:
+    if not rows:
         return f"None is above the tolerance of {TOLERANCE_PX} px."
+    explained = sum("explained by" in (row["note"] or "") for row in rows)
     return (
-        f"{counted(number, 'row')} {'is' if number == 1 else 'are'} above the tolerance of {TOLERANCE_PX} px and "
-        f"marked: there the paths did different work, and the ratio says nothing about speed alone."
+        f"{counted(len(rows), 'row')} {'is' if len(rows) == 1 else 'are'} above the tolerance of {TOLERANCE_PX} px; "
+        f"of {explained:,} the note says what explains it, such as unequal work units of the metric. There the two "
+        "paths did not do the same work, and the ratio says nothing about speed alone."
     )
 
 

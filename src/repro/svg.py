@@ -89,9 +89,12 @@ def _draw(name: str, title: str, description: str, width: float, height: float, 
 
 
 def inline(svg: str, name: str, title: str, description: str) -> str:
-    """A whole SVG file as an element of a page, with its title and description for screen readers."""
+    """A whole SVG file as an element of a page, with its title and description for screen readers.
+
+    matplotlib's own style sheet would hold for the whole page; report.css has its rules for plots.
+    """
     body = svg[svg.index("<svg") :]
-    body = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", body, flags=re.DOTALL)
+    body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", body, flags=re.DOTALL)
     head, _, rest = body.partition(">")
     box = re.search(r'viewBox="[^"]*"', head)
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', rest))

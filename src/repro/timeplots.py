@@ -44,8 +44,8 @@ def breakdown(name: str, title: str, description: str, bars: Sequence[Bar], xlab
 def _bar(axes: Axes, y: int, bar: Bar, seconds_per_px: float, narrow: bool) -> None:
     row_label(axes, y, bar.label, narrow=narrow)
     start, height = 0.0, 0.42 if narrow else 0.62
-    edge = 1.2 if len(bar.parts) > 1 else 0
     for part, length in bar.parts:
+        edge = 1.2 if length / seconds_per_px > 5 else 0
         axes.barh(y, length, left=start, height=height, color=PATH_COLOURS[bar.path], edgecolor=PAPER, linewidth=edge)
         if length / seconds_per_px > 7 * len(part) + 6:
             axes.text(start + length / 2, y, part, ha="center", va="center", color=PAPER, fontsize=11)

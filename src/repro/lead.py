@@ -1,0 +1,85 @@
+"""The whole report in three sentences: what holds for all pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from repro.answers import Answer, Headline, python, steepest, where
+from repro.rungs import Rung, Rungs
+from repro.spread import Spread
+from repro.wording import listed, ratio
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """The whole report in three sentences."""
+
+    much: str
+    why: str
+    remedy: str
+    python: tuple[str, ...]
+
+
+def lead(found: Sequence[Answer], ladders: Sequence[Rungs]) -> Lead:
+    """What holds for all pairs; a part that differs between them is left to their own answers."""
+    worst = [one for answer in found if (one := steepest(ladders, answer.pair))]
+    why = " ".join(filter(None, (_common_facts(found), _common_why(worst))))
+    return Lead(_much(found), why, _common_remedy(worst), _common_python(worst))
+
+
+def _much(found: Sequence[Answer]) -> str:
+    headlines: dict[str, list[Headline]] = {}
+    for answer in found:
+        for one in answer.headlines:
+            headlines.setdefault(one.where, []).append(one)
+    parts = []
+    for its in headlines.values():
+        verdicts = {one.verdict for one in its}
+        seen = ": no difference seen" if verdicts == {"no difference seen"} else ""
+        parts.append(f"{_reach([one.ratio for one in its])} {its[0].where}{seen}")
+    if not parts:
+        return "Nothing was measured as posted yet."
+    return f"Run as posted, the Python API takes {listed(parts)}."
+
+
+def _reach(ratios: Sequence[Spread]) -> str:
+    low, high = (ratio(end(one.value for one in ratios)) for end in (min, max))
+    return f"{low} times the executable's time" if low == high else f"{low} to {high} times the executable's time"
+
+
+def _common_facts(found: Sequence[Answer]) -> str:
+    """What took effect instead of what was asked for, where that is the same for all pairs that are slower."""
+    facts = {answer.in_effect for answer in found if answer.why}
+    return facts.pop() if len(facts) == 1 else ""
+
+
+def _common_why(ladders: Sequence[Rungs]) -> str:
+    largest = [one.largest for one in ladders]
+    known = [one for one in largest if one]
+    causes = {one.changes for one in known}
+    if not known or len(known) < len(ladders) or len(causes) > 1:
+        return ""
+    (change,) = known[0].changes
+    factors = [one.factor for one in known]
+    low, high = ratio(min(factors)), ratio(max(factors))
+    reach = low if low == high else f"{low} to {high}"
+    return f"The largest cause goes away with one change: {change.words} (a factor of {reach})."
+
+
+def _common_remedy(ladders: Sequence[Rungs]) -> str:
+    known = _remedies(ladders)
+    if not known:
+        return ""
+    after = _reach([one.ratio for one in known])
+    return f"{where(ladders[0])}with {listed(change.what for change in known[0].changes)} the API takes {after}."
+
+
+def _common_python(ladders: Sequence[Rungs]) -> tuple[str, ...]:
+    return python(ladders[0]) if _remedies(ladders) else ()
+
+
+def _remedies(ladders: Sequence[Rungs]) -> list[Rung]:
+    """The remedy of each ladder where it is the same for all, else none."""
+    known = [one.remedy for one in ladders if one.remedy]
+    return known if len(known) == len(ladders) and len({one.changes for one in known}) == 1 else []
