@@ -13,6 +13,7 @@ LINE_LIMIT_BYTES = 1 << 20
 """A longer line is garbage."""
 _WAITING_LINES = 8
 _CLOSE_S = 5.0
+_TURN_S = 0.5
 
 
 class EndedError(Exception):
@@ -41,8 +42,7 @@ class Lines:
 
     def get(self, timeout_s: float | None) -> dict[str, Any]:
         """The next object. Raises queue.Empty, EndedError or GarbageError."""
-        # A wait without an end is not woken by Ctrl-C once polars is loaded; one with an end is.
-        line = self._queue.get(timeout=threading.TIMEOUT_MAX if timeout_s is None else timeout_s)
+        line = self._next(timeout_s)
         if not line:
             raise EndedError
         try:
@@ -52,6 +52,21 @@ class Lines:
         if not isinstance(value, dict):
             raise GarbageError(repr(line[:200])[2:-1])
         return value
+
+    def _next(self, timeout_s: float | None) -> bytes:
+        """The next line, waited for in short turns.
+
+        Ctrl-C may be delivered to a thread of a library (polars has some), and then it does not wake
+        a main thread that waits for a queue; Python looks for it between two turns.
+        """
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            left = _TURN_S if end is None else end - time.monotonic()
+            try:
+                return self._queue.get(timeout=max(0.0, min(_TURN_S, left)))
+            except queue.Empty:
+                if left <= 0:
+                    raise
 
     def close(self) -> None:
         """Give the pipe back, as soon as its other end is closed."""
