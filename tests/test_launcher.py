@@ -10,7 +10,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -20,6 +20,7 @@ from repro.children import Command, Launcher, LineChild, Outcome, tail_of
 from repro.environment import child_environment
 from repro.errors import TrialError
 from repro.linepipe import LINE_LIMIT_BYTES, EndedError, GarbageError, Lines
+from waiting import eventually, lives
 
 SOURCE = Path(__file__).parents[1] / "src"
 ENV = child_environment({})
@@ -34,23 +35,6 @@ def python(code: str, *arguments: str) -> tuple[str, ...]:
 
 def command(*argv: str, **options: object) -> Command:
     return Command(argv=argv, env=ENV, **options)  # type: ignore[arg-type]
-
-
-def lives(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
-def eventually(condition: Callable[[], bool], patience_s: float = 20) -> bool:
-    """Whether the condition comes true; the patience only bounds a failing test."""
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def numbers(file: Path, count: int) -> list[int]:
@@ -169,14 +153,19 @@ def test_stop_from_another_thread_ends_the_run(launcher: Launcher, tmp_path: Pat
 @posix
 def test_an_exception_in_the_parent_leaves_nothing(launcher: Launcher, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
+    # A shell starts what it runs in the background with SIGINT ignored, and the test would wait for ever.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def interrupt() -> None:
         numbers(pids, 3)
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
-    with pytest.raises(KeyboardInterrupt):
-        launcher.run(command("/bin/sh", "-c", TREE.format(pids)))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            launcher.run(command("/bin/sh", "-c", TREE.format(pids)))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert eventually(lambda: not any(map(lives, numbers(pids, 3)[:2])))
 
 

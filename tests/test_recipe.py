@@ -12,8 +12,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from repro import config, installed, interpreter, layout, recipe, transforms
 from repro import parameters as parameterfiles
 from repro.errors import UnavailableError
 from repro.recipe import ElastixError, ElastixPool, WorkerDiedError
+from waiting import eventually, lives
 
 PAIR = "0.25.4-5.3.1"
 FAKE = {
@@ -175,23 +174,6 @@ def facts(future: concurrent.futures.Future[recipe.Transforms], patience_s: floa
     """What the made-up itk says of the job; the patience only bounds a failing test."""
     content: dict[str, Any] = json.loads(future.result(patience_s)[0]["facts"][0])
     return content
-
-
-def lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def eventually(condition: Callable[[], bool], patience_s: float = 30) -> bool:
-    """Whether the condition comes true; the patience only bounds a failing test."""
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def written(file: Path) -> int:
