@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import errno
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -264,3 +265,26 @@ def test_equal_results_agree_exactly_and_different_ones_by_their_distance(world:
     assert {step.apart_px for step in result.rounds if step.number} == {1.5}
     # Three units of a spacing of two are one and a half pixels, at every point of the grid.
     assert {(line["round"], line["mean_px"], line["max_px"]) for line in later} == {(n, 1.5, 1.5) for n in (1, 2, 3, 4)}
+
+
+def test_results_that_cannot_be_compared_are_said_and_the_rounds_go_on(world: World) -> None:
+    world.shift = {"cli": 1.0, "api": float("inf")}
+    result = world.run()
+    assert len(world.ran) == 13
+    assert [step.apart_px for step in result.rounds] == [None] * 5
+    assert any("could not be compared" in text for text in world.said)
+
+
+def test_a_disk_that_is_full_ends_the_run_and_the_next_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "somewhere")
+
+    monkeypatch.setattr(FakeArm, "run", full)
+    with pytest.raises(OSError, match="No space left"):
+        world.run()
+    assert all(arm.closed for arm in world.made)
+    assert not list((world.folder / ".work").iterdir())
+    monkeypatch.undo()
+    world.run()
+    keys = [line["key"] for line in world.lines("measurement")]
+    assert len(keys) == len(set(keys)) == 13

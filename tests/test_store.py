@@ -1,10 +1,13 @@
+import errno
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from repro.errors import StoreError
-from repro.store import RawFile, clear_work, keep_transform, locked, read_lines, set_aside, transform_files, work_folder
+from repro.kept import Kept
+from repro.store import RawFile, keep_transform, locked, read_lines, set_aside, transform_files, work_folder
 
 
 def test_a_torn_last_line_is_dropped_on_reading_and_cut_before_writing(tmp_path: Path) -> None:
@@ -24,6 +27,69 @@ def test_a_torn_last_line_is_dropped_on_reading_and_cut_before_writing(tmp_path:
         # A line that lacks only its newline is whole to the reader and cut by the writer: it is
         # run again, never kept twice.
         assert [line for line in kept if line in lines] + [{"n": 3}] == lines
+
+
+def test_a_line_that_lacks_only_its_end_does_not_count_as_kept(tmp_path: Path) -> None:
+    file = tmp_path / "posted.jsonl"
+    line = {"kind": "measurement", "status": "ok", "key": "a", "wall_s": 1.0}
+    for end, kept in (("\n", True), ("", False)):
+        file.write_text(json.dumps(line) + end)
+        opened = Kept(file, {}, dict)
+        assert (opened.line("a") is not None) == kept
+        opened.close()
+
+
+def test_lines_that_are_no_complete_measurement_do_not_count_as_kept(tmp_path: Path) -> None:
+    file = tmp_path / "posted.jsonl"
+    good = {"kind": "measurement", "status": "ok", "key": "a", "wall_s": 1.0}
+    lines: list[object] = [{**good, "key": None}, {**good, "wall_s": "1"}, {**good, "status": "failed"}, [good], "x"]
+    lines += [{"kind": "agreement", "keys": 1, "max_px": 1.0}, {"kind": "agreement", "keys": ["a", "b"]}]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    kept = Kept(file, {}, dict)
+    assert kept.line("a") is None
+    assert kept.apart_px(("a", "b")) is None
+    kept.close()
+
+
+class TightDisk:
+    """A file that takes so many bytes in all, as on a disk that is nearly full."""
+
+    def __init__(self, real: Any, room: int) -> None:
+        self.real = real
+        self.room = room
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    def write(self, data: bytes) -> int:
+        if not self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written: int = self.real.write(data[: self.room])
+        self.room -= written
+        return written
+
+
+def test_a_full_disk_leaves_the_file_as_it_was_and_is_an_error_with_a_cure(tmp_path: Path) -> None:
+    raw = RawFile(tmp_path / "a.jsonl")
+    raw.append({"n": 1})
+    before = raw.file.read_bytes()
+    real = raw._stream
+    for room in range(len(before)):
+        raw._stream = TightDisk(real, room)  # type: ignore[assignment]
+        with pytest.raises(StoreError, match=r"No space left on device.*is kept.*the same command again"):
+            raw.append({"n": 2})
+        assert raw.file.read_bytes() == before
+    raw._stream = TightDisk(real, 1000)  # type: ignore[assignment]
+    raw.append({"n": 2})
+    raw.close()
+    assert [line["n"] for line in read_lines(raw.file)] == [1, 2]
+
+
+def test_a_transform_that_cannot_be_kept_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="is kept"):
+        keep_transform(tmp_path, "abc", [tmp_path / "missing"])
+    assert not (tmp_path / "transforms" / "abc").exists()
+    assert not list((tmp_path / ".work").iterdir())
 
 
 def test_what_is_not_json_is_refused(tmp_path: Path) -> None:
@@ -61,8 +127,10 @@ def test_trial_folders_are_fresh_and_cleared(tmp_path: Path) -> None:
     first, second = work_folder(tmp_path), work_folder(tmp_path)
     assert first != second
     assert not list(second.iterdir())
-    clear_work(tmp_path)
-    assert not list(tmp_path.iterdir())
+    with locked(tmp_path):
+        assert not first.exists()
+        work_folder(tmp_path)
+    assert not (tmp_path / ".work").exists()
 
 
 def test_a_raw_file_set_aside_is_kept_under_another_name(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from repro import elastixlog, transforms
 from repro.children import Command, Launcher, LineChild, Outcome, tail_of
 from repro.environment import child_environment, itk_environment
-from repro.errors import TrialError
+from repro.errors import ConfigError, TrialError
 from repro.installed import Installed
 from repro.model import Settings, Trial
 from repro.prepare import Prepared
@@ -54,6 +54,9 @@ class Limits:
     timeout_s: float = 600.0
     memory_bytes: int | None = None
     """Writable memory of each process of a trial, where the platform can bound it."""
+    growth_bytes: int = 512 << 20
+    """A worker whose resident memory has grown by more since its first registration is replaced.
+    docs/reliability.md has what real workers grow by: far less."""
 
 
 class CliArm:
@@ -110,7 +113,7 @@ class ApiArm:
     """A persistent worker in the pair's interpreter with the pair's wheels.
 
     It is started by the first trial, which carries the seconds of loading, and replaced after a
-    trial that failed: a worker in an unknown state measures nothing.
+    trial that failed, as a worker in an unknown state measures nothing, and where its memory grows.
     """
 
     def __init__(
@@ -128,25 +131,27 @@ class ApiArm:
         self._interpreter = interpreter
         self._child: LineChild | None = None
         self._versions: dict[str, Any] = {}
+        self._first_bytes: int | None = None
+        """Resident memory of the worker after its first registration."""
+        self._replaced = ""
+        """Why the last worker was replaced, if it was."""
 
-    def run(self, trial: Trial, folder: Path) -> Facts:  # noqa: ARG002 - the same call for every arm
+    def run(self, trial: Trial, folder: Path) -> Facts:
         """One registration in the worker."""
         try:
             loading = {} if self._child else self._start()
-            assert self._child is not None
             files = self._prepared.write_parameters(folder / "parameters")
-            threads = self._prepared.threads("api")
-            answer = self._ask(
-                {
-                    "op": "register",
-                    "parameter_files": [str(file) for file in files],
-                    "output": str(folder),
-                    "threads": threads,
-                    "threads_by": self._prepared.condition.api.threads_by,
-                }
-            )
+            if loading and self._replaced and trial.phase == "measure":
+                # The warm-up round is over, and a cold worker must not be measured.
+                warm_up = folder / "warm-up"
+                warm_up.mkdir()
+                self._register(files, warm_up)
+            answer = self._register(files, folder)
+            note = {"note": self._replaced} if loading and self._replaced else {}
+            self._watch_memory()
         except TrialError:
             self.close()
+            self._replaced = "in a new worker, as the trial before failed in the last one"
             raise
         effective = {k: answer[k] for k in ("threader", "default_threads", "maximum_threads", "work_units")}
         return {
@@ -155,16 +160,39 @@ class ApiArm:
             **answer["used"],
             **effective,
             **loading,
+            **note,
             **self._versions,
-            "threads": threads,
+            "threads": self._prepared.threads("api"),
             **result_facts(folder),
         }
+
+    def _register(self, files: Sequence[Path], output: Path) -> dict[str, Any]:
+        return self._ask(
+            {
+                "op": "register",
+                "parameter_files": [str(file) for file in files],
+                "output": str(output),
+                "threads": self._prepared.threads("api"),
+                "threads_by": self._prepared.condition.api.threads_by,
+            }
+        )
+
+    def _watch_memory(self) -> None:
+        """End the worker where it has grown too much since its first registration: the next trial gets a new one."""
+        assert self._child is not None
+        now = self._child.resident_bytes()
+        self._first_bytes = self._first_bytes or now
+        if now and self._first_bytes and now - self._first_bytes > self._limits.growth_bytes:
+            self.close()
+            bound = f"{self._limits.growth_bytes / 2**20:.0f} MiB"
+            self._replaced = f"in a new worker, as the last one's memory had grown by more than {bound}"
 
     def close(self) -> None:
         """End the worker."""
         if self._child is not None:
             self._child.close()
             self._child = None
+            self._first_bytes = None
 
     def _start(self) -> dict[str, Any]:
         self._child = LineChild(
@@ -202,6 +230,10 @@ def result_facts(folder: Path) -> dict[str, Any]:
     if not files:
         reason = "; ".join(said.errors) or tail_of(log) or "there is no elastix.log either"
         raise TrialError(f"elastix wrote no transform: {reason}")
+    try:
+        digest = transforms.result_digest(files)
+    except ConfigError as error:  # cut short, as where the disk is full
+        raise TrialError(f"elastix wrote a transform that cannot be read: {error}") from error
     return {
         "resolutions_s": said.resolutions_s,
         "estimation_s": said.estimation_s,
@@ -210,7 +242,7 @@ def result_facts(folder: Path) -> dict[str, Any]:
         # Wheels say their ITK themselves; the executable says it in its log.
         **({"itk": said.itk} if said.itk else {}),
         "final_metric": said.final_metric,
-        "result_digest": transforms.result_digest(files),
+        "result_digest": digest,
     }
 
 

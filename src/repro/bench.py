@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from repro import load, plan, store, transforms
 from repro.arms import Arm, result_files
-from repro.errors import TrialError
+from repro.errors import ConfigError, TrialError
 from repro.kept import Kept
 from repro.load import Snapshot
 from repro.measurement import Agreement, Measurement
@@ -219,6 +219,8 @@ class ConditionRun:
         self._tally.measurements.append(measurement)
         self._tally.busy_s += busy_s
         self._listener.finished(measurement, busy_s)
+        if measurement.status == "ok" and measurement.note:
+            self._listener.say(f"{self._condition.name} round {trial.round}: {measurement.note}")
         return measurement.status
 
     def _measurement(self, trial: Trial, started: str, fields: Mapping[str, Any]) -> Measurement:
@@ -257,7 +259,12 @@ class ConditionRun:
             if self._kept.apart_px(keys) is not None:
                 continue
             digests = (first["result_digest"], second["result_digest"])
-            mean_px, max_px = self._difference_px(digests)
+            try:
+                mean_px, max_px = self._difference_px(digests)
+            except ConfigError as error:  # of a kind that is not known here, or its files are gone
+                name = f"{self._condition.name} round {step.number}"
+                self._listener.say(f"{name}: the two results could not be compared: {error}")
+                continue
             self._kept.add_agreement(
                 Agreement(
                     session=self._session.name,

@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import psutil
+
 from repro.errors import TrialError
 from repro.linepipe import EndedError, GarbageError, Lines
 from repro.thin import KILL_S, RefusedError, Thin
@@ -211,6 +213,13 @@ class LineChild:
         except BaseException:  # Ctrl-C: the answer would be taken for that of the next request
             self.kill()
             raise
+
+    def resident_bytes(self) -> int | None:
+        """Its resident memory now; None where it is gone, or the system does not tell."""
+        try:
+            return int(psutil.Process(self.pid).memory_info().rss)
+        except (psutil.Error, OSError):
+            return None
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Let it end by itself (its stdin ends), and kill it where it does not in time."""

@@ -23,12 +23,13 @@ class Kept:
         self._ending = ending
         self._lines: dict[str, Mapping[str, Any]] = {}
         self._apart_px: dict[tuple[str, ...], float] = {}
+        self._raw = RawFile(file)  # first: it cuts off a torn line, which then must not count
         for line in read_lines(file):
-            if line.get("kind") == "measurement" and line.get("status") == "ok":
-                self._lines[line["key"]] = line
-            elif line.get("kind") == "agreement":
-                self._apart_px[tuple(line["keys"])] = line["max_px"]
-        self._raw = RawFile(file)
+            match line:
+                case {"kind": "measurement", "status": "ok", "key": str(key), "wall_s": int() | float()}:
+                    self._lines.setdefault(key, line)
+                case {"kind": "agreement", "keys": [str(first), str(second)], "max_px": int() | float() as max_px}:
+                    self._apart_px[first, second] = max_px
 
     def line(self, key: str) -> Mapping[str, Any] | None:
         """The good measurement of a trial, or None where there is none yet."""

@@ -145,8 +145,7 @@ def run(options: Options, checked: Ready, listener: Listener, stop: Stop) -> Sum
     summary, start = Summary(), time.perf_counter()
     name = machine.machine_id()
     folder = options.out / "raw" / name
-    with store.locked(folder):
-        store.clear_work(folder)
+    with store.locked(folder), store.named_errors(folder):
         for pair in options.pairs:
             if stop.requested:
                 break

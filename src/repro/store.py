@@ -1,13 +1,14 @@
 """Raw results on disk: append-only lines of JSON that survive a crash at any moment.
 
-A line is written in one call, flushed and synced before the next trial starts. A crash can only
-tear the last line; reading drops it and the next writer cuts it off.
+A line is written in one call and synced before the next trial starts. A crash can only tear the
+last line; the next writer cuts it off.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import json
 import os
 import shutil
@@ -20,6 +21,9 @@ from filelock import FileLock, Timeout
 
 from repro.errors import StoreError
 from repro.layout import shown
+
+WORK = ".work"
+"""Folder of what is of use only while a trial runs."""
 
 
 def utc_now() -> str:
@@ -47,14 +51,12 @@ class RawFile:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        try:
+        with named_errors(file):
             file.parent.mkdir(parents=True, exist_ok=True)
-            self._stream = file.open("ab")
+            # Unbuffered: what could not be written must not linger and be written later.
+            self._stream = file.open("ab", buffering=0)
             self._cut_torn_line()
-        except OSError as error:
-            raise StoreError(
-                f"{shown(file)}: cannot be written: {error.strerror}; choose another folder with --out"
-            ) from error
+            _sync_folder(file.parent)
 
     def _cut_torn_line(self) -> None:
         content = self.file.read_bytes()
@@ -63,16 +65,19 @@ class RawFile:
             self._stream.truncate(whole)
 
     def append(self, line: Mapping[str, Any]) -> None:
-        """Write one line and have it on disk before returning."""
-        try:
-            self._stream.write(json.dumps(line, allow_nan=False).encode() + b"\n")
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
-        except OSError as error:
-            raise StoreError(
-                f"{shown(self.file)}: the measurement could not be written: {error.strerror}; "
-                "make room or choose another folder with --out, then run the same command again"
-            ) from error
+        """Write one line and have it on disk before returning; where that fails the file is as before."""
+        data = json.dumps(line, allow_nan=False).encode() + b"\n"
+        end = os.fstat(self._stream.fileno()).st_size
+        with named_errors(self.file):
+            try:
+                while data:
+                    data = data[self._stream.write(data) or 0 :]
+                os.fsync(self._stream.fileno())
+            except BaseException as error:  # a full disk takes a part; Ctrl-C may come between two parts
+                if data or isinstance(error, OSError):
+                    with contextlib.suppress(OSError):
+                        self._stream.truncate(end)
+                raise
 
     def close(self) -> None:
         """Close the file."""
@@ -80,46 +85,68 @@ class RawFile:
             self._stream.close()
 
 
+@contextlib.contextmanager
+def named_errors(place: Path) -> Iterator[None]:
+    """What the system refuses inside, as a StoreError that names the file and the cure."""
+    try:
+        yield
+    except OSError as error:
+        where = shown(Path(error.filename)) if isinstance(error.filename, str) else shown(place)
+        raise StoreError(
+            f"{where}: cannot be written: {error.strerror or error}; everything measured so far is kept: "
+            "make room, or choose another folder with --out, then run the same command again"
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the folder's entries on disk, so that a new file outlives a power cut, where the system can."""
+    with contextlib.suppress(OSError):  # Windows and some network file systems cannot
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def set_aside(file: Path) -> None:
     """Rename a raw file so that nothing reads it any more. Measurements are never deleted."""
     if file.exists():
-        stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S%f")
-        file.rename(file.with_name(f"{file.name}.{stamp}.replaced"))
+        taken = {other.name for other in file.parent.iterdir()}
+        free = (f"{file.name}.{number}.replaced" for number in itertools.count(1))
+        file.rename(file.with_name(next(name for name in free if name not in taken)))
 
 
 def work_folder(machine_folder: Path) -> Path:
     """A new empty folder for one trial, on the disk that holds the results."""
-    work = machine_folder / ".work"
-    try:
+    work = machine_folder / WORK
+    with named_errors(work):
         work.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix="trial-", dir=work))
-    except OSError as error:
-        raise StoreError(f"{shown(work)}: cannot be written: {error.strerror}; choose another --out") from error
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a machine's results folder against a second run.
+    """Hold a machine's results folder against a second run; trial folders that a killed run left are removed.
 
     Raises StoreError saying who holds it. The lock is the system's, so it goes with its process.
     """
     holder = folder / ".lock-holder.json"
-    try:
+    lock = FileLock(folder / ".lock")
+    with named_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise StoreError(
-            f"{shown(folder)} is in use by {_holder(holder)}; wait for it or choose another --out"
-        ) from error
-    except OSError as error:
-        raise StoreError(
-            f"{shown(folder)}: cannot be written: {error.strerror}; choose another folder with --out"
-        ) from error
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise StoreError(
+                f"{shown(folder)} is in use by {_holder(holder)}; wait for it or choose another --out"
+            ) from error
     try:
-        holder.write_text(json.dumps({"pid": os.getpid(), "since": utc_now()}))
+        with named_errors(folder):
+            holder.write_text(json.dumps({"pid": os.getpid(), "since": utc_now()}))
+        _clear_work(folder)
         yield
     finally:
+        _clear_work(folder)
         holder.unlink(missing_ok=True)
         lock.release()
 
@@ -132,29 +159,34 @@ def _holder(file: Path) -> str:
         return "another run"
 
 
-def clear_work(machine_folder: Path) -> None:
-    """Remove trial folders that a killed run has left. Only the holder of the lock may."""
-    shutil.rmtree(machine_folder / ".work", ignore_errors=True)
+def _clear_work(machine_folder: Path) -> None:
+    """Only the holder of the lock may."""
+    shutil.rmtree(machine_folder / WORK, ignore_errors=True)
 
 
 def keep_transform(machine_folder: Path, digest: str, files: Sequence[Path]) -> None:
     """Keep the transform files of a trial once for each different result, named by its digest.
 
-    The folder appears whole or not at all.
+    The folder appears whole or not at all, and is on disk before the measurement that names it.
     """
     target = machine_folder / "transforms" / digest
     if target.exists():
         return
-    temporary = target.with_name(f".{digest}-{os.getpid()}")
-    temporary.mkdir(parents=True, exist_ok=True)
-    for file in files:
-        shutil.copyfile(file, temporary / file.name)
+    work = work_folder(machine_folder)
+    temporary = work / digest  # with the rights of any folder; the work folder is private
     try:
-        temporary.replace(target)
-    except OSError:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if not target.exists():
-            raise
+        with named_errors(target):
+            temporary.mkdir()
+            for file in files:
+                with (temporary / file.name).open("wb") as copy:
+                    copy.write(file.read_bytes())
+                    copy.flush()
+                    os.fsync(copy.fileno())
+            target.parent.mkdir(exist_ok=True)
+            temporary.replace(target)
+            _sync_folder(target.parent)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def transform_files(machine_folder: Path, digest: str) -> list[Path]:
