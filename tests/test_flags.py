@@ -82,6 +82,33 @@ def test_a_disagreement_says_what_explains_it(tmp_path: Path, cli: str, api: int
     assert merge.merge([tmp_path / "raw"], tmp_path).exit_status == 3
 
 
+@pytest.mark.parametrize(
+    ("elastix", "first", "words"),
+    [
+        ("5.2.0", 0.0, "explained by other random samples at each call of one process (first call: as the executable)"),
+        ("5.10.1", 0.0, "the API gives other results at each call of one process, its first is the executable's"),
+        ("5.2.0", 3.0, "though the metric had 2 work units on both paths"),
+    ],
+)
+def test_a_worker_whose_first_result_alone_agrees_is_named(
+    tmp_path: Path, elastix: str, first: float, words: str
+) -> None:
+    def restless(line: Line) -> None:
+        if line["kind"] == "agreement":
+            line["digests"] = ["a", f"b{line['round']}"]
+            line["max_px"] = 4.25 if line["round"] else first
+        elif line["kind"] == "measurement" and line["phase"] != "start":
+            line["log_threads"] = "2"
+            line["result_digest"] = "a" if line["path"] == "cli" else f"b{line['round']}"
+            line["elastix"] = elastix if line["path"] == "api" else "5.2.0"
+
+    row = row_after(tmp_path, restless)
+    assert row["status"] == "disagree"
+    assert (row["agreement_px"], float(row["warmup_px"]), row["api_results"]) == ("4.25", first, "12")
+    assert words in row["note"]
+    assert "the API is not deterministic: 12 different results" in row["note"]
+
+
 def test_agreement_below_the_tolerance_is_fine(tmp_path: Path) -> None:
     row = row_after(tmp_path, lambda line: None, agreement_px=0.5)
     assert (row["status"], row["agreement_px"], row["agreement_mean_px"]) == ("ok", "0.5", "0.125")

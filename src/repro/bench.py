@@ -133,7 +133,7 @@ class ConditionRun:
             self._tally.skipped += sum(self._has([trial]) for step in rounds for trial in step.trials)
             if missing and not self._enough(measured[: measured.index(missing[0])]):
                 self._run_rounds([*starts, *rounds[0].trials], measured, missing)
-            self._compare(measured)
+            self._compare(rounds)
             results = tuple(RoundResult(step.number, self._lines(step), self._apart_px(step)) for step in rounds)
             return ConditionResult(self._session.pair.name, self._experiment.name, self._condition, results)
         finally:
@@ -207,7 +207,7 @@ class ConditionRun:
                 self._arms[trial.arm] = self._makers[trial.path]()
             fields |= self._arms[trial.arm].run(trial, folder)
             fields |= _load_by_others(before, load.snapshot(), fields)
-            if trial.phase == "measure":
+            if trial.phase != "start":
                 store.keep_transform(self._session.machine_folder, fields["result_digest"], result_files(folder))
         except TrialError as error:
             fields |= {**error.facts, "status": "timeout" if error.timed_out else "failed", "note": scrub(str(error))}

@@ -140,6 +140,9 @@ COMPARISON = (
     Column("api_drift_p", "number", "Its p value."),
     Column("position_effect", "number", "Factor on the seconds of the path that goes second in its round."),
     Column("agreement_mean_px", "number", "Largest over the rounds of the mean distance over the fixed grid."),
+    Column(
+        "warmup_px", "number", "Largest distance of the warm-up round's two results: the first call of a fresh worker."
+    ),
     Column("cli_threads", "whole", "Threads of the executable in effect."),
     Column("cli_work_units", "whole", "Work units of the executable's metric in effect."),
     Column("cli_itk", "text", "ITK version of the executable, where its log says it."),

@@ -34,6 +34,7 @@ def rows(trials: pl.DataFrame, raw: Raw, known: Mapping[tuple[str, ...], Setup])
         .join(_said(trials), on="row", how="left")
         .join(ratios.of_rows(rounds), on="row", how="left")
         .join(ratios.agreement(rounds, raw.agreements), on="row", how="left")
+        .join(ratios.warmup_agreement(trials, raw.agreements), on="row", how="left")
         .with_columns(
             pl.col("rounds").fill_null(0), *(numbers_as_text(f"{name}_rounds") for name in ("outlier", "disturbed"))
         )

@@ -7,17 +7,17 @@ import polars as pl
 
 from repro import stats
 from repro.interval import MIN_ROUNDS
-from repro.trials_table import COUNTED
+from repro.trials_table import COUNTED, WARMUP
 
 _AGREED = ("machine", "pair", "experiment", "condition", "digest_0", "digest_1")
 
 
-def complete_rounds(trials: pl.DataFrame) -> pl.DataFrame:
+def complete_rounds(trials: pl.DataFrame, which: pl.Expr = COUNTED) -> pl.DataFrame:
     """The rounds of which both arms were measured, sorted by row and round; from the tidy trials.
 
     Columns: row, round, and of each arm wall_s, position, session and digest, with _0 or _1 behind it.
     """
-    measured = trials.filter(COUNTED).select(
+    measured = trials.filter(which).select(
         *("machine", "pair", "experiment", "condition", "row", "round", "arm"),
         *("wall_s", "position", "session", pl.col("result_digest").alias("digest")),
     )
@@ -70,21 +70,10 @@ def of_rows(rounds: pl.DataFrame) -> pl.DataFrame:
 def agreement(rounds: pl.DataFrame, agreements: pl.DataFrame) -> pl.DataFrame:
     """How far apart the two results of a row are: agreement_px and agreement_mean_px, largest over its rounds.
 
-    A comparison of two results holds for every round that gave those two, and a result is at distance 0 from
-    itself. `uncompared` counts the rounds whose distance is unknown, `split` those made of two sessions.
+    `uncompared` counts the rounds whose distance is unknown, `split` those made of two sessions.
     """
-    compared = agreements.with_columns(
-        digest_0=pl.col("digests").list.get(0, null_on_oob=True),
-        digest_1=pl.col("digests").list.get(1, null_on_oob=True),
-    )
-    compared = compared.group_by(_AGREED).agg(pl.col("mean_px", "max_px").max())
-    same = pl.col("digest_0") == pl.col("digest_1")
     return (
-        rounds.join(compared, on=_AGREED, how="left")
-        .with_columns(
-            pl.when(same & pl.col(name).is_null()).then(0.0).otherwise(name).alias(name)
-            for name in ("mean_px", "max_px")
-        )
+        _apart(rounds, agreements)
         .group_by("row")
         .agg(
             agreement_px=pl.col("max_px").max(),
@@ -92,4 +81,30 @@ def agreement(rounds: pl.DataFrame, agreements: pl.DataFrame) -> pl.DataFrame:
             uncompared=pl.col("max_px").null_count(),
             split=(pl.col("session_0") != pl.col("session_1")).sum(),
         )
+    )
+
+
+def warmup_agreement(trials: pl.DataFrame, agreements: pl.DataFrame) -> pl.DataFrame:
+    """How far apart the two results of each row's warm-up round are: warmup_px, null where it was not compared.
+
+    The warm-up is the first registration of the API's worker, as each of the executable's is of its process.
+    """
+    rounds = complete_rounds(trials, WARMUP)
+    return _apart(rounds, agreements).group_by("row").agg(warmup_px=pl.col("max_px").max())
+
+
+def _apart(rounds: pl.DataFrame, agreements: pl.DataFrame) -> pl.DataFrame:
+    """The rounds with mean_px and max_px, the distances of their two results.
+
+    A comparison of two results holds for every round that gave those two, and a result is at distance 0 from
+    itself.
+    """
+    compared = agreements.with_columns(
+        digest_0=pl.col("digests").list.get(0, null_on_oob=True),
+        digest_1=pl.col("digests").list.get(1, null_on_oob=True),
+    )
+    compared = compared.group_by(_AGREED).agg(pl.col("mean_px", "max_px").max())
+    same = pl.col("digest_0") == pl.col("digest_1")
+    return rounds.join(compared, on=_AGREED, how="left").with_columns(
+        pl.when(same & pl.col(name).is_null()).then(0.0).otherwise(name).alias(name) for name in ("mean_px", "max_px")
     )

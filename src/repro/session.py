@@ -64,8 +64,8 @@ class Summary:
 
     @property
     def disagree(self) -> bool:
-        """Whether the results of any round are further apart than the tolerance."""
-        rounds = (step for result in self.results for step in result.rounds)
+        """Whether the results of any measured round are further apart than the tolerance."""
+        rounds = (step for result in self.results for step in result.rounds if step.number)
         return any(step.apart_px is not None and step.apart_px > TOLERANCE_PX for step in rounds)
 
 

@@ -26,6 +26,7 @@ ROW = (
 settings of a condition that were given the same name."""
 COUNTED = (pl.col("phase") == "measure") & (pl.col("status") == "ok")
 """The trials that times and ratios are made of."""
+WARMUP = (pl.col("phase") == "warmup") & (pl.col("status") == "ok")
 _PHASES = ["start", "warmup", "measure"]
 
 
