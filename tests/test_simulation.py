@@ -5,20 +5,13 @@ import simulate
 
 # The simulations of tasks/simulate.py, small. Numbers are seeded; the bounds leave three standard errors.
 REPEATS = 2000
-FAIR = [name for name in simulate.DISTURBANCES if name != "second is 2% slower"]
 
 
 @pytest.mark.parametrize("rounds", [20, 40])
-@pytest.mark.parametrize("name", FAIR)
+@pytest.mark.parametrize("name", simulate.DISTURBANCES)
 def test_the_interval_holds_the_true_ratio_in_93_to_97_percent(name: str, rounds: int) -> None:
     quality = simulate.simulate(simulate.DISTURBANCES[name], "random", rounds, REPEATS, seed=1)
     assert 0.93 <= quality.coverage <= 0.97
-    assert abs(quality.bias) < 3 * quality.rmse / np.sqrt(REPEATS)
-
-
-def test_a_position_effect_as_large_as_the_noise_widens_the_interval_but_moves_nothing() -> None:
-    quality = simulate.simulate(simulate.DISTURBANCES["second is 2% slower"], "random", 20, REPEATS, seed=1)
-    assert quality.coverage >= 0.93
     assert abs(quality.bias) < 3 * quality.rmse / np.sqrt(REPEATS)
 
 
@@ -31,12 +24,12 @@ def test_the_random_order_is_what_keeps_drift_and_position_out() -> None:
     assert fixed.coverage < 0.5
 
 
-def test_stopping_early_costs_less_than_four_points_of_coverage() -> None:
-    for noise in (0.02, 0.04):
-        quality, rounds = simulate.stopped(simulate.Disturbance(noise=noise), 1000, seed=1)
-        assert 0.91 <= quality.coverage <= 0.97
-        assert abs(quality.bias) < 0.002
-        assert 10 <= rounds < 25
+@pytest.mark.parametrize("noise", [0.02, 0.03, 0.04, 0.05, 0.06])
+def test_stopping_early_costs_less_than_three_points_of_coverage(noise: float) -> None:
+    quality, rounds = simulate.stopped(simulate.Disturbance(noise=noise), 1500, seed=1)
+    assert 0.92 <= quality.coverage <= 0.97
+    assert abs(quality.bias) < 3 * quality.rmse / np.sqrt(1500)
+    assert 10 <= rounds <= simulate.MOST_ROUNDS
 
 
 def test_the_tables_are_printed() -> None:

@@ -1,5 +1,6 @@
 import math
 import random
+import statistics
 import subprocess
 import sys
 
@@ -122,10 +123,35 @@ def test_few_rounds_have_no_drift() -> None:
 
 def test_the_position_effect_is_found_apart_from_the_ratio() -> None:
     first = np.array([order(3, "x", 20)])
-    logs = math.log(8) + np.where(first, 0.05, -0.05)  # arm 1 second where arm 0 goes first
-    assert stats.position_effect(logs, ~first)[0] == pytest.approx(0.05)
+    noise = np.random.default_rng(0).normal(0, 1e-3, 20)
+    logs = math.log(8) + np.where(first, 0.05, -0.05) + noise  # arm 1 second where arm 0 goes first
+    effect, seen = stats.position_effect(logs, ~first)
+    assert effect[0] == pytest.approx(0.05, abs=1e-3)
+    assert seen[0]
+    even = stats.without_position(logs, ~first, effect, seen)
+    assert np.ptp(even) < 0.006
+    assert np.median(even) == pytest.approx(math.log(8), abs=1e-3)
     assert np.isnan(stats.position_effect(logs, np.ones_like(first))[0])
     assert np.isnan(stats.position_effect(logs[:, :9], ~first[:, :9])[0])
+
+
+def test_a_position_effect_is_taken_out_only_where_it_is_seen() -> None:
+    first = np.array([order(3, "x", 20)] * 2)
+    logs = np.random.default_rng(1).normal(0, 0.05, (2, 20))
+    logs[1] += np.where(first[1], 0.2, -0.2)
+    effect, seen = stats.position_effect(logs, ~first)
+    assert seen.tolist() == [False, True]
+    assert stats.without_position(logs, ~first, effect, seen)[0].tolist() == logs[0].tolist()
+    few = stats.position_effect(logs[:, :18], ~first[:, :18])
+    assert not few[1].any()
+    assert few[0][1] == pytest.approx(0.2, abs=0.05)
+
+
+def test_rounds_that_lost_their_block_are_still_paired() -> None:
+    """A failed round leaves more rounds of one order than of the other."""
+    first = np.array([order(3, "x", 25)[1:]])
+    logs = np.where(first, 0.05, -0.05)
+    assert stats.position_effect(logs, ~first)[0][0] == pytest.approx(0.05)
 
 
 @given(st.lists(st.integers(1, 6), max_size=12))
@@ -164,8 +190,12 @@ def test_rounds_are_enough_once_the_interval_is_narrow() -> None:
     logs = [draw.gauss(2, 0.02) for _ in range(40)]
     low, high = interval(logs)
     half = (high - low) / 2
-    assert enough(logs, half * 1.01)
+    spread = sum(abs(log - statistics.median(logs)) for log in logs) / 39 * math.sqrt(math.pi / 2)
+    promised = 1.96 * math.sqrt(math.pi / 2) * spread / math.sqrt(40)
+    assert enough(logs, max(half, promised) * 1.01)
     assert not enough(logs, half * 0.99)
+    assert not enough(logs, promised * 0.99)
+    assert half != pytest.approx(promised, rel=0.02)
     assert not enough(logs, 1.0, minimum=41)
     assert not enough([0.0] * (MIN_ROUNDS - 1), 1.0, minimum=1)
     assert enough([0.0] * MIN_ROUNDS)

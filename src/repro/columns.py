@@ -138,7 +138,7 @@ COMPARISON = (
     Column("cli_drift_p", "number", "Its p value."),
     Column("api_drift_per_round", "number", "The same slope of the API's log seconds."),
     Column("api_drift_p", "number", "Its p value."),
-    Column("position_effect", "number", "Factor on the seconds of the path that goes second in its round."),
+    Column("position_effect", "number", "Factor on the seconds of the path that goes second; taken out if seen."),
     Column("agreement_mean_px", "number", "Largest over the rounds of the mean distance over the fixed grid."),
     Column(
         "warmup_px", "number", "Largest distance of the warm-up round's two results: the first call of a fresh worker."

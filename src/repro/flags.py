@@ -138,6 +138,8 @@ def _problems(row: Row, said: Mapping[str, Said], setup: Setup | None) -> Iterat
     )
     if row["drift_p"] is not None and row["drift_p"] < DRIFT_P:
         yield f"the ratio drifts by {row['drift_per_round']:+.2%} a round (p = {row['drift_p']:.1g})"
+    if row["position_seen"]:
+        yield f"going second in a round costs {row['position_effect'] - 1:+.1%}, which was taken out of the ratio"
     if row["arm_0"] == row["arm_1"] and row["rounds"] >= MIN_ROUNDS and not row["ratio_low"] <= 1 <= row["ratio_high"]:
         yield "a path against itself does not give 1: something disturbs the rounds"
     if row["disturbed_rounds"]:

@@ -35,7 +35,7 @@ def complete_rounds(trials: pl.DataFrame, which: pl.Expr = COUNTED) -> pl.DataFr
 def of_rows(rounds: pl.DataFrame) -> pl.DataFrame:
     """From complete rounds, one line a row: the ratio and what is known of it; null where it is not.
 
-    Columns as in comparison.csv, and the drift of each arm as drift_0, drift_p_0, drift_1, drift_p_1.
+    Columns as in comparison.csv, position_seen, and the drift of each arm as drift_0, drift_p_0, drift_1, drift_p_1.
     """
     lengths = rounds.select(pl.col("row").rle().struct.field("len")).to_series().to_numpy()
     rows, n_rows = rounds["row"].unique(maintain_order=True), len(lengths)
@@ -46,20 +46,24 @@ def of_rows(rounds: pl.DataFrame) -> pl.DataFrame:
     drifts = ("drift", "drift_0", "drift_1")
     found = {name: np.full(n_rows, np.nan) for name in (*names, *drifts, *(f"{name}_p" for name in drifts))}
     outliers: list[list[int]] = [[] for _ in range(n_rows)]
+    seen = np.zeros(n_rows, dtype=bool)
     for which, at in stats.by_length(lengths):
         logs = (log_1 - log_0)[at]
-        found["ratio"][which] = np.exp(np.median(logs, axis=1))
+        effect, its_seen = stats.position_effect(logs, second_first[at])
+        even = stats.without_position(logs, second_first[at], effect, its_seen)
+        found["ratio"][which] = np.exp(np.median(even, axis=1))
         if at.shape[1] > 1:
-            low, high = stats.median_interval(logs)
+            low, high = stats.median_interval(even)
             found["ratio_low"][which], found["ratio_high"][which] = np.exp(low), np.exp(high)
             found["half_width"][which] = (high - low) / 2
-        found["position_effect"][which] = np.exp(stats.position_effect(logs, second_first[at]))
+        found["position_effect"][which], seen[which] = np.exp(effect), its_seen
         for name, values in zip(drifts, (logs, log_0[at], log_1[at]), strict=True):
             found[name][which], found[f"{name}_p"][which] = stats.drift(values)
         for i, j in np.argwhere(np.abs(stats.robust_z(logs)) > stats.OUTLIER_Z):
             outliers[which[i]].append(int(numbers[at[i, j]]))
     return pl.DataFrame({"row": rows, "rounds": lengths.astype(np.int64), **found}, nan_to_null=True).with_columns(
         pl.Series("outlier_rounds", outliers, dtype=pl.List(pl.Int64)),
+        pl.Series("position_seen", seen),
         interval=pl.when(pl.col("rounds") >= MIN_ROUNDS)
         .then(pl.lit("interval"))
         .when(pl.col("rounds") > 1)

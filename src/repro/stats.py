@@ -91,21 +91,38 @@ def drift(values: Array) -> tuple[Array, Array]:
     return slopes / block, 2 * ndtr(-np.abs(signs) / deviation)
 
 
-def position_effect(log_ratios: Array, second_arm_first: NDArray[np.bool_]) -> Array:
-    """Logarithm of the factor on the seconds of whichever arm runs second in its round.
+def position_effect(log_ratios: Array, second_arm_first: NDArray[np.bool_]) -> tuple[Array, NDArray[np.bool_]]:
+    """Logarithm of the factor on the seconds of whichever arm runs second in its round, and whether it is seen.
 
-    Going second multiplies the ratio when arm 1 goes second and divides it when arm 0 does, so half the
-    difference of the two medians is the effect. Not a number below MIN_ROUNDS rounds, or where one arm always
+    Going second multiplies the ratio when arm 1 goes second and divides it when arm 0 does, so that half the
+    difference of two rounds of either order is the effect, whatever the ratio. Rounds are paired in the order in
+    which they ran, which makes pairs of the design's blocks of two. The effect is their median, and seen where
+    its 95% interval leaves out 0: from 20 rounds on. Not a number below MIN_ROUNDS rounds, or where one arm always
     went first.
     """
     rows, n = log_ratios.shape
-    effect = np.full(rows, np.nan)
-    both = second_arm_first.any(axis=1) & ~second_arm_first.all(axis=1)
-    if n >= MIN_ROUNDS and both.any():
-        last = np.nanmedian(np.where(second_arm_first[both], np.nan, log_ratios[both]), axis=1)
-        first = np.nanmedian(np.where(second_arm_first[both], log_ratios[both], np.nan), axis=1)
-        effect[both] = (last - first) / 2
-    return effect
+    effect, seen = np.full(rows, np.nan), np.zeros(rows, dtype=bool)
+    if n < MIN_ROUNDS:
+        return effect, seen
+    by_order = np.take_along_axis(log_ratios, np.argsort(second_arm_first, axis=1, kind="stable"), axis=1)
+    firsts = second_arm_first.sum(axis=1)
+    for swapped in np.unique(firsts):
+        its, straight = np.flatnonzero(firsts == swapped), n - swapped
+        if pairs := min(swapped, straight):
+            halves = (by_order[its, :pairs] - by_order[its, straight : straight + pairs]) / 2
+            effect[its] = np.median(halves, axis=1)
+            if pairs >= MIN_ROUNDS:
+                low, high = median_interval(halves)
+                seen[its] = (low > 0) | (high < 0)
+    return effect, seen
+
+
+def without_position(
+    log_ratios: Array, second_arm_first: NDArray[np.bool_], effect: Array, seen: NDArray[np.bool_]
+) -> Array:
+    """The log ratios less the rows' position effects that are seen: they would only widen the intervals."""
+    added = np.where(seen, effect, 0.0)[:, None]
+    return log_ratios - np.where(second_arm_first, -added, added)
 
 
 def verdict(low: float, high: float, floor: tuple[float, float] | None, rounds: int) -> str:
