@@ -54,14 +54,14 @@ def offline_solver() -> Path | None:
 def all_problems() -> list[str]:
     """What does not hold of pixi.toml, pixi.lock, params/tools.* and params/wheels/."""
     import lockrules
-    from repro.config import load_pairs
+    from repro.config import load_pairs, load_releases
 
     manifest, pairs = lockrules.read_manifest(ROOT / "pixi.toml"), list(load_pairs().values())
     problems = lockrules.workspace_problems(manifest, pairs)
     problems += lockrules.lock_problems(manifest, ROOT / "pixi.lock")
     problems += lockrules.tools_problems(manifest, _read("params/tools.in"), _read("params/tools.txt"))
     problems += [f"params/tools.txt: {one}" for one in lockrules.requirements_problems(_read("params/tools.txt"))]
-    return problems + lockrules.wheels_problems(ROOT / "params" / "wheels", pairs)
+    return problems + lockrules.wheels_problems(ROOT / "params" / "wheels", [*pairs, *load_releases().values()])
 
 
 def _lock_workspace(tool: Path | None) -> int:
@@ -84,9 +84,9 @@ def _lock_wheels(names: Sequence[str] | None) -> int:
     if names is None:
         return 0
     from repro import wheels
-    from repro.config import load_pairs
+    from repro.config import load_pairs, load_releases
 
-    pairs = load_pairs()
+    pairs = load_pairs() | {name: one for name, one in load_releases().items() if not one.wheels_of}
     if unknown := set(names) - set(pairs):
         print(f"unknown pair {min(unknown)}; params/pairs.toml has: {', '.join(pairs)}", file=sys.stderr)
         return 2

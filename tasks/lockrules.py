@@ -205,8 +205,8 @@ def entries(text: str) -> dict[str, str]:
 
 
 def wheels_problems(folder: Path, pairs: Iterable[Pair]) -> list[str]:
-    """Which wheel locks are missing, not hashed throughout, of another version, or of no pair."""
-    problems, pairs = [], list(pairs)
+    """Which wheel locks are missing, not hashed throughout, of another version, or of no pair or release."""
+    problems, pairs = [], [pair for pair in pairs if not pair.wheels_of]
     for name in sorted({path.stem for path in folder.glob("*.txt")} - {pair.name for pair in pairs}):
         problems.append(f"params/wheels/{name}.txt belongs to no pair of pairs.toml")
     for pair in pairs:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from repro.measurement import Agreement, Measurement
-from repro.model import SCHEMA, Condition, Inputs, Path_, Phase, Settings, Trial, digest
+from repro.model import SCHEMA, Condition, Inputs, Path_, Phase, Settings, Trial, digest, is_api_only
 from repro.order import order
 
 PAIRS = ("0.21.0-5.2.0", "0.25.4-5.3.1")
@@ -29,6 +29,9 @@ def conditions(experiment: str) -> tuple[Condition, ...]:
             Condition("cli-cli", bspline, "posted", cli, _NOBODY, arms=("cli", "cli")),
             Condition("api-api", bspline, "posted", _NOBODY, api, arms=("api", "api")),
         )
+    if experiment == "versions":
+        asked = {"posted": Settings(2, "parameter"), "threads": api}
+        return tuple(Condition(name, bspline, "posted", cli, its, machine_threads=28) for name, its in asked.items())
     if experiment == "posted":
         return (Condition("posted", bspline, "posted", cli, Settings(2, "parameter")),)
     return (
@@ -120,7 +123,8 @@ def trial_lines(
 ) -> Iterator[dict[str, Any]]:
     """The lines of one condition: starts of the executable, the warm-up round, the rounds, each with its agreement."""
     first = order(0, condition.name, rounds)
-    if "cli" in condition.arms:
+    paths = ("api",) if is_api_only(pair) else ("cli", "api")
+    if "cli" in condition.arms and "cli" in paths:
         for number in (1, 2, 3):
             yield _measurement(machine, pair, experiment, condition, 0, "cli", "start", number, 0, 0.08)
     for number in range(rounds + 1):
@@ -128,9 +132,11 @@ def trial_lines(
         arms = (0, 1) if not number or first[number - 1] else (1, 0)
         for position, arm in enumerate(arms):
             path = condition.arms[arm]
+            if path not in paths:
+                continue
             wall = seconds[path] * math.exp(draw.gauss(0, spread)) * (1 if number else 1.2)
             yield _measurement(machine, pair, experiment, condition, arm, path, phase, number, position, wall)
-        if agreement_px is not None:
+        if agreement_px is not None and not is_api_only(pair):
             results = (digest("result"), digest("result"))
             at = (f"{machine}-{pair}-{experiment}", machine, pair, experiment, condition.name, number)
             names = ("session", "machine", "pair", "experiment", "condition", "round")
@@ -151,7 +157,7 @@ def _measurement(
     wall_s: float,
 ) -> dict[str, Any]:
     trial = Trial(pair, experiment, condition.name, arm, path, phase, number, position)
-    itk_elastix, elastix = pair.split("-")
+    itk_elastix, _, elastix = pair.partition("-")
     api, asked = path == "api", condition.settings(path)
     heeded = asked.threads_by in ("option", "method")
     found = condition.machine_threads or 4
@@ -196,7 +202,7 @@ def _measurement(
         work_units=threads * 16 if api else None,
         itk="5.4.5" if api else None,
         itk_elastix=itk_elastix if api else None,
-        elastix=elastix if ran else None,
+        elastix=(elastix or "5.3.1") if ran else None,
         python="3.11.7" if api else None,
         cli_source=None if api else "debian trixie",
         final_metric=-1.23456 if ran else None,

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from repro.config import load_pairs
+from repro.config import load_pairs, load_releases
 from repro.errors import ConfigError
+from repro.model import is_api_only
 
 GOOD = """
 [pair."1.0.0-2.0.0"]
@@ -31,6 +32,7 @@ def test_a_pair_knows_its_executable_and_its_environment(tmp_path: Path) -> None
     pair = load_pairs(write(tmp_path, GOOD))["1.0.0-2.0.0"]
     assert pair.elastix == "2.0.0"
     assert pair.environment == "pair-1-0-0-2-0-0"
+    assert pair.executable is not None
     assert pair.executable.debian_suites == ("forky", "sid")
     assert pair.executable.archives["linux-64"].sha256 == ""
     assert pair.unavailable == {"osx-64": "no wheels"}
@@ -53,6 +55,49 @@ def test_an_error_names_file_line_and_key(tmp_path: Path, old: str, new: str, sa
     with pytest.raises(ConfigError, match=said) as caught:
         load_pairs(write(tmp_path, GOOD.replace(old, new)))
     assert "pairs.toml" in str(caught.value)
+
+
+RELEASE = """
+[release."0.10.0"]
+python = "3.11"
+as_of = 2025-03-10
+[release."0.9.1"]
+python = "3.11"
+as_of = 2024-03-10
+[release."0.9.1".unavailable]
+osx-arm64 = "no wheels"
+"""
+
+
+def test_releases_are_api_only_and_shared_with_the_pairs(tmp_path: Path) -> None:
+    file = write(tmp_path, GOOD + RELEASE)
+    releases = load_releases(file)
+    assert list(releases) == ["0.9.1", "0.10.0", "1.0.0"]
+    assert all(one.api_only and is_api_only(name) and one.elastix == "" for name, one in releases.items())
+    assert {one.environment for one in releases.values()} == {"pair-1-0-0-2-0-0"}
+    assert releases["0.9.1"].unavailable == {"osx-arm64": "no wheels"}
+    assert releases["0.9.1"].wheels_of == ""
+    held = releases["1.0.0"]
+    assert (held.wheels_of, held.as_of, held.unavailable) == ("1.0.0-2.0.0", held.as_of, {"osx-64": "no wheels"})
+    pairs = load_pairs(file)
+    assert list(pairs) == ["1.0.0-2.0.0"]
+    assert not is_api_only("1.0.0-2.0.0")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"0.10.0"', '"1.0.0"', r"line 15.*the pair 1.0.0-2.0.0 has this release already"),
+        ('"0.10.0"', '"latest"', "the name must be an itk-elastix version"),
+        ('python = "3.11"', 'python = "3.12"', "no pair has Python 3.12"),
+        ('python = "3.11"', 'python = "3.11"\nelastix = "5"', r"line 17.*unknown key"),
+        ("osx-arm64", "osx-63", "unknown platform"),
+    ],
+)
+def test_an_error_in_a_release_names_its_place(tmp_path: Path, old: str, new: str, said: str) -> None:
+    assert old in RELEASE
+    with pytest.raises(ConfigError, match=said):
+        load_releases(write(tmp_path, GOOD + RELEASE.replace(old, new, 1)))
 
 
 def test_a_missing_file_is_said(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ PAIR = parts.pair(suites=("forky", "sid"))
 
 
 def request(tmp_path: Path, pair: Pair = PAIR, platform: str = "linux-64") -> Request:
+    assert pair.executable is not None
     return Request(pair.executable, platform, tmp_path / "elastix", tmp_path / "cache")
 
 
@@ -221,6 +222,7 @@ def test_an_unpinned_release_gives_way_to_debian_where_pins_are_required(
         raise UnreachableError("asked Debian")
 
     monkeypatch.setattr(debian, "unpack", unpack)
+    assert PAIR.executable is not None
     pinned = Request(PAIR.executable, "linux-64", tmp_path / "elastix", tmp_path / "cache", require_pinned=True)
     with pytest.raises(UnavailableError, match=r"release: .*no sha256 is pinned.*debian: asked Debian"):
         provide(pinned)

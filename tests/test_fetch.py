@@ -84,6 +84,20 @@ def test_a_pair_is_fetched_once(machine: Machine) -> None:
     assert machine.names() == [machine.pair.name]
 
 
+def test_an_api_only_release_is_fetched_without_an_executable(machine: Machine) -> None:
+    machine.pair = dataclasses.replace(machine.pair, name="0.25.4", executable=None, wheels_of=machine.pair.name)
+    one = machine.fetch(source="debian", require_pinned=True)
+    assert machine.fetch() == one
+    assert machine.work == ["wheels"]
+    assert machine.names() == ["0.25.4"]
+    assert (one.elastix_command, one.cli_source) == ((), "")
+    assert list(one.provenance["parts"]) == ["wheels"]
+    assert not (one.folder / "elastix").exists()
+    assert not (one.folder / "run-elastix").exists()
+    assert installed.verify(one) == []
+    assert one.lock != installed.lock_digest("", {}, one.python_tag)
+
+
 def test_what_is_fetched_can_be_started_and_moved(machine: Machine) -> None:
     one = machine.fetch()
     assert one.cli_source == "release"

@@ -116,6 +116,21 @@ def test_a_row_of_one_path_fills_that_paths_columns(tmp_path: Path) -> None:
     assert not any(rows["api-api"][name] for name in unknown)
 
 
+def test_an_api_only_release_has_seconds_and_no_ratio(tmp_path: Path) -> None:
+    raw = rawdata.write_raw(tmp_path / "raw", pairs=("0.19.1",), experiments=("posted",), rounds=3)
+    (row,) = merged(raw, tmp_path)
+    assert (row["pair"], row["arms"], row["status"], row["rounds"]) == ("0.19.1", "api", "ok", "0")
+    assert 19 < float(row["api_median_s"]) < 21
+    assert not any(row[name] for name in ("ratio", "ratio_low", "verdict", "cli_median_s", "agreement_px"))
+    assert row["note"].startswith("API-only")
+    (few,) = merged(rawdata.write_raw(tmp_path / "few", pairs=("0.19.1",), experiments=("posted",), rounds=2), tmp_path)
+    assert few["status"] == "ok"
+    for file in raw.rglob("*.jsonl"):
+        file.write_text("".join(line for line in file.open() if '"round": 3' not in line))
+    (cut,) = merged(raw, tmp_path)
+    assert cut["status"] == "partial"
+
+
 def test_the_order_of_the_folders_changes_nothing(tmp_path: Path) -> None:
     folders = [
         rawdata.write_raw(tmp_path / machine, machines=(machine,), pairs=rawdata.PAIRS, rounds=3, seed=i)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import lockrules
 from repro import downloads, layout, pairadd, wheels
-from repro.config import load_pairs
+from repro.config import load_pairs, load_releases
 from repro.errors import ConfigError, FetchError, ReproError
 from repro.model import Archive, Executable, Pair
 
@@ -57,7 +57,8 @@ def test_the_workspace_fits_with_the_pair_and_keeps_every_line_that_it_had(
     assert dict(pair.unavailable) == {"osx-64": UNAVAILABLE}
     manifest = lockrules.read_manifest(workspace / "pixi.toml")
     assert lockrules.workspace_problems(manifest, pairs.values()) == []
-    assert lockrules.wheels_problems(workspace / "params" / "wheels", pairs.values()) == []
+    everything = [*pairs.values(), *load_releases(workspace / "params" / "pairs.toml").values()]
+    assert lockrules.wheels_problems(workspace / "params" / "wheels", everything) == []
     changed = {"params/pairs.toml", "pixi.toml"}
     for name, content in _files(workspace).items():
         if name in changed:
@@ -76,9 +77,24 @@ def test_two_pairs_can_be_added_one_after_the_other(workspace: Path) -> None:
     assert lockrules.workspace_problems(manifest, pairs.values()) == []
 
 
+def test_an_api_only_release_is_added_with_its_wheels_alone(workspace: Path) -> None:
+    before = _files(workspace)
+    release = _add(workspace, elastix="", python="3.11")
+    assert release == load_releases(workspace / "params" / "pairs.toml")["0.26.0"]
+    assert (release.environment, dict(release.unavailable)) == ("pair-0-21-0-5-2-0", {"osx-64": UNAVAILABLE})
+    changed = {name for name, content in _files(workspace).items() if content != before.get(name)}
+    assert changed == {"params/pairs.toml", "params/wheels/0.26.0.txt"}
+    pairs = load_pairs(workspace / "params" / "pairs.toml")
+    everything = [*pairs.values(), *load_releases(workspace / "params" / "pairs.toml").values()]
+    assert lockrules.wheels_problems(workspace / "params" / "wheels", everything) == []
+    with pytest.raises(ConfigError, match="delete its table"):
+        _add(workspace)
+
+
 def test_a_new_elastix_is_named_by_the_convention_of_its_releases(workspace: Path) -> None:
     said: list[str] = []
     pair = _add(workspace, elastix="5.4.0", say=said.append)
+    assert pair.executable is not None
     assert pair.executable.archives == {
         "linux-64": Archive("elastix-5.4.0-ubuntu.zip"),
         "osx-arm64": Archive("elastix-5.4.0-macos.zip"),
@@ -94,7 +110,9 @@ def test_a_new_elastix_is_named_by_the_convention_of_its_releases(workspace: Pat
         ({"itk_elastix": "latest"}, "itk-elastix 'latest' is not a version"),
         ({"elastix": "5"}, "elastix '5' is not a version"),
         ({"elastix": "5.1.0"}, "elastix 5.1.0 is new here"),
-        ({"itk_elastix": "0.25.4"}, "has the pair 0.25.4-5.3.1 already"),
+        ({"itk_elastix": "0.25.4"}, "has 0.25.4-5.3.1 already"),
+        ({"itk_elastix": "0.25.4", "elastix": ""}, "has 0.25.4 already"),
+        ({"elastix": "", "python": "3.12"}, "measured in the environment of a pair"),
         ({"python": "3.10"}, "must be 3.11 or later"),
         ({"python": "python3"}, "must be 3.11 or later"),
         ({"as_of": datetime.date(2999, 1, 1)}, "is to come"),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from repro import rungs, spread
+from repro.model import is_api_only
 from repro.reportdata import Data, Row
 from repro.rungs import Rungs
 from repro.spread import Spread
@@ -83,8 +84,9 @@ class Answer:
 
 
 def answers(data: Data, ladders: Sequence[Rungs]) -> tuple[Answer, ...]:
-    """One answer a pair, the oldest versions first; pairs without a ratio come last."""
-    found = [_answer(data, pair, [one for one in ladders if one.pair == pair]) for pair in data.pairs]
+    """One answer a pair, the oldest versions first; pairs without a ratio come last. API-only releases have none."""
+    pairs = [pair for pair in data.pairs if not is_api_only(pair)]
+    found = [_answer(data, pair, [one for one in ladders if one.pair == pair]) for pair in pairs]
     return tuple(sorted(found, key=lambda answer: bool(answer.missing)))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -20,6 +21,7 @@ from repro.errors import ConfigError, ReproError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from repro.model import Pair
     from repro.session import Options, Summary
     from repro.tables import Rows
 
@@ -65,12 +67,13 @@ def main() -> NoReturn:
 @app.command()
 def pairs(
     verify: Annotated[bool, typer.Option("--verify", help="Check everything on disk against its checksums.")] = False,
+    releases: opt.Releases = False,
     as_json: opt.AsJson = False,
 ) -> int:
     """The pairs: versions, whether this platform has them, what is fetched and verified."""
     from repro import pairstable
 
-    known = opt.chosen_pairs(None)
+    known = opt.chosen_pairs(None) + (opt.chosen_releases() if releases else [])
     problems = pairstable.verify(known) if verify else []
     _show(pairstable.rows(known), pairstable.facts(known), as_json)
     for problem in problems:
@@ -84,6 +87,7 @@ def fetch(
     source: Annotated[str, typer.Option(help="Executable from: auto, release, debian, or a path.")] = "auto",
     offline: opt.Offline = False,
     require_pinned: Annotated[bool, typer.Option("--require-pinned", help="Refuse archives without sha256.")] = False,
+    releases: opt.Releases = False,
     defer_exit: opt.DeferExit = False,
 ) -> int:
     """Wheels, executables and images: downloaded, verified, put in place."""
@@ -92,12 +96,19 @@ def fetch(
     from repro.errors import FetchError
 
     status = errors.EXIT_OK
-    for pair in opt.chosen_pairs(names):
-        try:
-            fetching.fetch_pair(pair, source=source, offline=offline, require_pinned=require_pinned, say=_say)
-        except FetchError as error:
-            _say(f"{pair.name} is unavailable: {error}")
-            status = errors.EXIT_USAGE
+
+    def fetch_all(pairs: Iterable[Pair]) -> None:
+        nonlocal status
+        for pair in pairs:
+            try:
+                fetching.fetch_pair(pair, source=source, offline=offline, require_pinned=require_pinned, say=_say)
+            except FetchError as error:
+                _say(f"{pair.name} is unavailable: {error}")
+                status = errors.EXIT_USAGE
+
+    fetch_all(opt.chosen_pairs(names))
+    if releases:  # asked now: which of them no pair holds is known once the pairs are there
+        fetch_all(opt.chosen_releases())
     images.image_set("posted", offline=offline, say=_say)
     return errors.EXIT_OK if defer_exit else status
 
@@ -115,8 +126,9 @@ def plan(
     """The trials that bench would run, in their order, with an estimate of the time."""
     from repro import plantable
 
+    chosen = opt.chosen_experiments(experiment)
     planned = plantable.plan_all(
-        opt.chosen_pairs(names), opt.chosen_experiments(experiment), rounds, seed, opt.parse_shard(shard), out / "raw"
+        opt.chosen_for(chosen, names), chosen, rounds, seed, opt.parse_shard(shard), out / "raw"
     )
     _show(plantable.rows(planned), [dataclasses.asdict(entry) for entry in planned], as_json)
 
@@ -152,9 +164,10 @@ def bench(
     paths = frozenset({"cli", "api"} - ({"cli"} if no_cli else set()) - ({"api"} if no_itk else set()))
     if not paths:
         raise ConfigError("--no-cli and --no-itk together leave nothing to run; give one of them")
+    chosen = opt.chosen_experiments(experiment, quick=quick)
     options = Options(
-        pairs=opt.chosen_pairs(names, environment=True),
-        experiments=opt.chosen_experiments(experiment, quick=quick),
+        pairs=opt.chosen_for(chosen, names, environment=True),
+        experiments=chosen,
         out=out,
         rounds=rounds or runs or (opt.QUICK_ROUNDS if quick else None),
         precision=precision,
@@ -276,11 +289,11 @@ def bench_all(quick: opt.Quick = False, offline: opt.Offline = False, out: opt.O
 @pair_app.command("add")
 def pair_add(
     itk_elastix: Annotated[str, typer.Argument(help="itk-elastix version, as 0.25.4.")],
-    elastix: Annotated[str, typer.Argument(help="elastix version, as 5.3.1.")],
     as_of: Annotated[str, typer.Option("--as-of", metavar="DATE", help="Resolve the wheels as of this day.")],
+    elastix: Annotated[str, typer.Argument(help="elastix version, as 5.3.1; none: an API-only release.")] = "",
     python: Annotated[str, typer.Option(help="Python of the pair's environment.")] = "3.14",
 ) -> None:
-    """Add a pair: its entry, its wheel lock and its pixi environment."""
+    """Add a pair: its entry, its wheel lock and its pixi environment; or, API-only, entry and lock."""
     from repro.pairadd import add_pair
 
     add_pair(itk_elastix, elastix, opt.parse_date(as_of), python=python, say=_say)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import re
 import tomllib
@@ -17,6 +18,7 @@ from repro.model import PLATFORMS, Archive, Executable, Pair
 T = TypeVar("T")
 _TYPE_WORDS = {
     str: "text",
+    bool: "true or false",
     int: "a whole number",
     float: "a number",
     list: "a list",
@@ -111,11 +113,32 @@ def read_toml(file: Path) -> Table:
 
 def load_pairs(file: Path = PAIRS_TOML) -> dict[str, Pair]:
     """Every pair by name, in the order of the file."""
-    root = read_toml(file)
-    root.only("pair", "elastix")
+    root = _root(file)
     executables = {name: _executable(root.table("elastix"), name) for name in root.table("elastix").values}
     pairs = root.table("pair")
     return {name: _pair(pairs, name, executables) for name in pairs.values}
+
+
+def load_releases(file: Path = PAIRS_TOML) -> dict[str, Pair]:
+    """Every itk-elastix release as an API-only entry by its version, the oldest first.
+
+    Those of the tables ``[release."<version>"]``, and those of the pairs, which have the wheels of
+    the first pair with that version: they stand in where its executable cannot be had.
+    """
+    tables, pairs = _root(file).table("release", optional=True), load_pairs(file)
+    found = {version: _release(tables, version, pairs) for version in tables.values}
+    for pair in pairs.values():
+        if pair.itk_elastix not in found:
+            found[pair.itk_elastix] = dataclasses.replace(
+                pair, name=pair.itk_elastix, executable=None, environment_of=pair.name, wheels_of=pair.name
+            )
+    return dict(sorted(found.items(), key=lambda one: [int(part) for part in one[0].split(".")]))
+
+
+def _root(file: Path) -> Table:
+    root = read_toml(file)
+    root.only("pair", "release", "elastix")
+    return root
 
 
 def _executable(tables: Table, version: str) -> Executable:
@@ -142,17 +165,43 @@ def _pair(tables: Table, name: str, executables: Mapping[str, Executable]) -> Pa
         raise table.fail(None, f"the name must be '<itk_elastix>-<elastix>', here '{itk_elastix}-{elastix}'")
     if elastix not in executables:
         raise table.fail("elastix", f'no table [elastix."{elastix}"] says where it can be had')
-    unavailable = table.table("unavailable", optional=True)
-    for platform in unavailable.values:
-        _known_platform(unavailable, platform)
     return Pair(
         name=name,
         itk_elastix=itk_elastix,
         executable=executables[elastix],
         python=table.get("python", str),
         as_of=table.get("as_of", datetime.date),
-        unavailable={platform: unavailable.get(platform, str) for platform in unavailable.values},
+        unavailable=_unavailable(table),
     )
+
+
+def _release(tables: Table, version: str, pairs: Mapping[str, Pair]) -> Pair:
+    table = tables.table(version)
+    table.only("python", "as_of", "unavailable")
+    if not re.fullmatch(r"\d+(\.\d+)+", version):
+        raise table.fail(None, "the name must be an itk-elastix version, as 0.19.1")
+    if there := [pair.name for pair in pairs.values() if pair.itk_elastix == version]:
+        raise table.fail(None, f"the pair {there[0]} has this release already; delete one of the two")
+    python = table.get("python", str)
+    fitting = [pair.name for pair in pairs.values() if pair.python == python]
+    if not fitting:
+        raise table.fail("python", f"no pair has Python {python}, and a release is measured in a pair's environment")
+    return Pair(
+        name=version,
+        itk_elastix=version,
+        executable=None,
+        python=python,
+        as_of=table.get("as_of", datetime.date),
+        unavailable=_unavailable(table),
+        environment_of=fitting[0],
+    )
+
+
+def _unavailable(table: Table) -> dict[str, str]:
+    listed = table.table("unavailable", optional=True)
+    for platform in listed.values:
+        _known_platform(listed, platform)
+    return {platform: listed.get(platform, str) for platform in listed.values}
 
 
 def _known_platform(table: Table, platform: str) -> None:

@@ -55,7 +55,7 @@ def with_threads(condition: Condition, threads: int) -> Condition:
 
 
 def _experiment(table: Table, name: str) -> Experiment:
-    table.only("question", "rounds", "condition", *_SHARED)
+    table.only("question", "rounds", "releases", "condition", *_SHARED)
     listed = table.get("condition", list)
     conditions = []
     for number, entry in enumerate(listed):
@@ -69,7 +69,8 @@ def _experiment(table: Table, name: str) -> Experiment:
     rounds = table.get("rounds", int, 10)
     if rounds < 1:
         raise table.fail("rounds", f"{rounds} must be at least 1")
-    return Experiment(name, table.get("question", str), tuple(conditions), rounds)
+    releases = table.get("releases", bool, False)
+    return Experiment(name, table.get("question", str), tuple(conditions), rounds, releases)
 
 
 def _condition(table: Table) -> Condition:

@@ -1,5 +1,7 @@
 """Put the parts of a pair onto this machine: wheels and executable, verified, as one unit.
 
+An API-only entry is fetched in the same way, without an executable.
+
 Everything is put together in ``.pairs/.tmp-<pair>-<process>`` and renamed when it is whole, so
 that deleting a pair and fetching it again is always safe, and so is stopping at any moment.
 """
@@ -104,20 +106,21 @@ def _fetch(
         raise UnavailableError(f"cannot be had on {platform}: {reason}")
     _check_disk(root)
     with _new_folder(pair, root) as folder:
-        # The executable first: it is small, and without it the wheels are of no use.
-        request = executables.Request(
-            pair.executable,
-            platform,
-            folder / "elastix",
-            cache,
-            offline,
-            require_pinned,
-            lambda text: say(f"{pair.name}: {text}"),
-        )
-        provided = executables.provide(request, source)
-        say(
-            f"{pair.name}: elastix {pair.elastix} from {provided.source}; now the wheels, 300 MB if uv has none of them"
-        )
+        # The executable first: it is small, and without it the wheels of a pair are of no use.
+        provided = None
+        if pair.executable:
+            request = executables.Request(
+                pair.executable,
+                platform,
+                folder / "elastix",
+                cache,
+                offline,
+                require_pinned,
+                lambda text: say(f"{pair.name}: {text}"),
+            )
+            provided = executables.provide(request, source)
+            say(f"{pair.name}: elastix {pair.elastix} from {provided.source}")
+        say(f"{pair.name}: now the wheels, 300 MB if uv has none of them")
         wheels.install(pair, folder / "site-packages", offline=offline, say=say)
         _check_wheels(pair, folder / "site-packages")
         _describe(pair, platform, folder, provided)
@@ -134,6 +137,8 @@ def _is_there(pair: Pair, source: str, require_pinned: bool, root: Path) -> Inst
 
 
 def _is_as_asked(there: Installed, source: str, require_pinned: bool) -> bool:
+    if there.pair.api_only:
+        return True
     if require_pinned and not there.provenance["parts"]["elastix"]["pinned"]:
         return False
     if source == "auto":
@@ -196,8 +201,9 @@ def _swap_in(folder: Path, place: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _describe(pair: Pair, platform: str, folder: Path, provided: executables.Provided) -> None:
+def _describe(pair: Pair, platform: str, folder: Path, provided: executables.Provided | None) -> None:
     """Write installed.json, which may hold local paths, and provenance.json, which holds none."""
+    files = dict(provided.files) if provided else {}
     lock = downloads.sha256_of(wheels.lock_file(pair))
     tag = wheels.python_tag(wheels.target_python(pair))
     packages = wheels.installed_packages(folder / "site-packages")
@@ -207,24 +213,27 @@ def _describe(pair: Pair, platform: str, folder: Path, provided: executables.Pro
         "elastix": pair.elastix,
         "python_tag": tag,
         "wheels_sha256": lock,
-        "command": [part.replace(str(folder), installed.HERE) for part in provided.command],
+        "command": [part.replace(str(folder), installed.HERE) for part in (provided.command if provided else ())],
         "environment": {
-            name: value.replace(str(folder), installed.HERE) for name, value in provided.environment.items()
+            name: value.replace(str(folder), installed.HERE)
+            for name, value in (provided.environment if provided else {}).items()
         },
-        "cli_source": provided.source,
-        "files": dict(provided.files),
+        "cli_source": provided.source if provided else "",
+        "files": files,
         "records": {one.record: downloads.sha256_of(folder / "site-packages" / one.record) for one in packages},
-        "lock": installed.lock_digest(lock, provided.files, tag),
+        "lock": installed.lock_digest(lock, files, tag),
     }
-    elastix = {
-        "source": provided.source,
-        "version": pair.elastix,
-        "licence": executables.LICENCE,
-        "fetched_utc": _now(),
-        "files_digest": digest(dict(provided.files)),
-        **provided.facts,
-    }
-    wheel_set = {
+    parts: dict[str, Any] = {}
+    if provided:
+        parts["elastix"] = {
+            "source": provided.source,
+            "version": pair.elastix,
+            "licence": executables.LICENCE,
+            "fetched_utc": _now(),
+            "files_digest": digest(files),
+            **provided.facts,
+        }
+    parts["wheels"] = {
         "source": "package index, by uv with hashes",
         "as_of": pair.as_of.isoformat(),
         "fetched_utc": _now(),
@@ -237,11 +246,11 @@ def _describe(pair: Pair, platform: str, folder: Path, provided: executables.Pro
         "format": installed.FORMAT,
         "pair": pair.name,
         "platform": platform,
-        "parts": {"elastix": elastix, "wheels": wheel_set},
+        "parts": parts,
     }
     _write(folder / "installed.json", state)
     _write(folder / "provenance.json", provenance)
-    if sys.platform != "win32":
+    if provided and sys.platform != "win32":
         runner = folder / "run-elastix"
         runner.write_text(_runner(state["command"], state["environment"]), encoding="utf-8")
         runner.chmod(0o755)

@@ -7,6 +7,7 @@ from typing import Any
 
 from repro.interval import MIN_ROUNDS
 from repro.measurement import TOLERANCE_PX
+from repro.model import is_api_only
 from repro.stats import verdict
 from repro.trials_table import Setup
 from repro.wording import version_key
@@ -113,7 +114,8 @@ def _status(row: Row, setup: Setup | None) -> str:
     if row["failed"]:
         return "timeout" if row["timeouts"] == row["failed"] else "failed"
     planned = setup.rounds if setup and setup.rounds else PARTIAL_BELOW
-    return "partial" if row["rounds"] < min(planned, PARTIAL_BELOW) else "ok"
+    done = row["api_good"] if is_api_only(row["pair"]) else row["rounds"]
+    return "partial" if done < min(planned, PARTIAL_BELOW) else "ok"
 
 
 def _disagree(row: Row) -> bool:
@@ -155,7 +157,9 @@ def _failures(row: Row, setup: Setup | None) -> Iterator[str]:
     if row["failed"]:
         reason = " | ".join((row["first_failure"] or "").split("\n")).strip()
         yield f"{row['failed']} of {row['trials']} trials failed" + (f", the first: {reason}" if reason else "")
-    if not (row["arm_0"] and row["arm_1"]):
+    if is_api_only(row["pair"]):
+        yield "API-only: no executable is put beside this release"
+    elif not (row["arm_0"] and row["arm_1"]):
         yield f"only {_PATHS[row['arm_0'] or row['arm_1']]} ran"
     elif _status({**row, "agreement_px": None, "failed": 0}, setup) == "partial":
         yield f"only {_rounds(row['rounds'])} complete"

@@ -49,27 +49,42 @@ class Executable:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One itk-elastix version with one elastix version."""
+    """One itk-elastix version with one elastix version, or, API-only, with none."""
 
     name: str
     itk_elastix: str
-    executable: Executable
+    executable: Executable | None
+    """None: an API-only entry, an itk-elastix release that no executable is put beside."""
     python: str
     """Python of the pair's pixi environment, as "3.11"."""
     as_of: datetime.date
     """The wheels are resolved as of this day."""
     unavailable: Mapping[str, str] = field(default_factory=dict)
     """Platform -> why the pair cannot be had there."""
+    environment_of: str = ""
+    """The pair whose pixi environment an API-only entry is measured in."""
+    wheels_of: str = ""
+    """The pair whose wheel lock an API-only entry has, where it is of a pair's release."""
+
+    @property
+    def api_only(self) -> bool:
+        """Whether only the API path can run."""
+        return self.executable is None
 
     @property
     def elastix(self) -> str:
-        """The elastix version of the pair."""
-        return self.executable.version
+        """The elastix version of the pair; empty for an API-only entry."""
+        return self.executable.version if self.executable else ""
 
     @property
     def environment(self) -> str:
-        """Name of the pair's pixi environment (dots are not allowed there)."""
-        return "pair-" + self.name.replace(".", "-")
+        """Name of the pixi environment it is measured in (dots are not allowed there)."""
+        return "pair-" + (self.environment_of or self.name).replace(".", "-")
+
+
+def is_api_only(name: str) -> bool:
+    """Whether the name of a pair is that of an API-only entry: an itk-elastix version alone."""
+    return "-" not in name
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +132,8 @@ class Experiment:
     question: str
     conditions: tuple[Condition, ...]
     rounds: int = 10
+    releases: bool = False
+    """Whether it is about every itk-elastix release, API-only entries included."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import datetime
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from repro import layout
-from repro.config import load_pairs
-from repro.errors import ConfigError
+from repro.config import load_pairs, load_releases
+from repro.errors import ConfigError, UnavailableError
 from repro.experiments import choose, load_experiments
 from repro.model import Experiment, Pair
 
@@ -20,6 +21,7 @@ QUICK_EXPERIMENTS = ("posted",)
 QUICK_ROUNDS = 3
 
 PairNames = Annotated[list[str] | None, typer.Argument(metavar="[PAIR]...", help="Pairs; none: all of them.")]
+Releases = Annotated[bool, typer.Option("--releases", help="The API-only releases of itk-elastix too.")]
 Out = Annotated[Path, typer.Option(help="Results folder.", show_default="results")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never open a connection; say what is missing.")]
 Experiments = Annotated[list[str] | None, typer.Option("--experiment", help="Experiment; may be repeated.")]
@@ -48,15 +50,40 @@ DeferExit = Annotated[bool, typer.Option("--defer-exit", hidden=True)]
 def chosen_pairs(names: list[str] | None, *, environment: bool = False) -> list[Pair]:
     """Pairs by name; none: the pair of the pixi environment (if asked for), else all.
 
-    Raises ConfigError on an unknown one.
+    A name may be that of an API-only release. Raises ConfigError on an unknown one.
     """
-    known = load_pairs()
+    pairs = load_pairs()
+    known = pairs | load_releases()
     if not names and environment and os.environ.get("REPRO_PAIR"):
         names = [os.environ["REPRO_PAIR"]]
     for name in names or ():
         if name not in known:
             raise ConfigError(f"unknown pair {name!r}; {layout.shown(layout.PAIRS_TOML)} has: {', '.join(known)}")
-    return [known[name] for name in names or known]
+    return [known[name] for name in names or pairs]
+
+
+def chosen_releases() -> list[Pair]:
+    """The API-only releases, but for those that a fetched pair holds."""
+    held = {pair.itk_elastix for pair in load_pairs().values() if _is_fetched(pair)}
+    return [release for version, release in load_releases().items() if version not in held]
+
+
+def chosen_for(experiments: Iterable[Experiment], names: list[str] | None, *, environment: bool = False) -> list[Pair]:
+    """The pairs that these experiments are run with: where one of them is about all releases, those too."""
+    pairs = chosen_pairs(names, environment=environment)
+    of_one = names or (environment and os.environ.get("REPRO_PAIR"))
+    everything = not of_one and any(experiment.releases for experiment in experiments)
+    return pairs + (chosen_releases() if everything else [])
+
+
+def _is_fetched(pair: Pair) -> bool:
+    from repro import installed
+
+    try:
+        installed.load(pair)
+    except UnavailableError:
+        return False
+    return True
 
 
 def chosen_experiments(names: list[str] | None, *, quick: bool = False) -> list[Experiment]:

@@ -1,12 +1,13 @@
 """Add a pair: its entry in pairs.toml, its wheel lock, its place in pixi.toml; all of it or nothing.
 
+An API-only release has no place in pixi.toml: it is measured in the environment of a pair.
+
 The files are edited as text, so that comments and order stay, and each new text is read again and
 compared with what it must say. pixi.lock is solved afterwards, by ``tasks/lock.py``.
 """
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import datetime
 import json
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from repro import downloads, layout, wheels
-from repro.config import load_pairs
+from repro.config import load_pairs, load_releases
 from repro.errors import ConfigError, FetchError
 from repro.model import PLATFORMS, Archive, Executable, Pair
 
@@ -66,33 +67,36 @@ def add_pair(
 ) -> Pair:
     """Write the pair's entry, its wheels as of that day (UTC) and its pixi environment.
 
-    Needs network. Raises ConfigError where the pair cannot be added as asked for, FetchError where
-    its wheels cannot be had; nothing is written then.
+    Without an elastix version: the entry and the wheels of an API-only release. Needs network.
+    Raises ConfigError where the pair cannot be added as asked for, FetchError where its wheels
+    cannot be had; nothing is written then.
     """
     pairs_toml, pixi_toml = root / "params" / "pairs.toml", root / "pixi.toml"
-    known = load_pairs(pairs_toml)
+    pairs, releases = load_pairs(pairs_toml), load_releases(pairs_toml)
     pairs_text = _read(pairs_toml)
-    is_new = elastix not in tomllib.loads(pairs_text)["elastix"]
+    is_new = elastix != "" and elastix not in tomllib.loads(pairs_text)["elastix"]
     asked = _asked_for(itk_elastix, elastix, as_of, python, is_new)
-    if asked.name in known:
-        raise ConfigError(f"{layout.shown(pairs_toml)} has the pair {asked.name} already; fetch and bench know it")
+    if asked.name in pairs | releases:
+        raise ConfigError(f"{layout.shown(pairs_toml)} has {asked.name} already; fetch and bench know it")
+    _check_fits(asked, pairs, releases)
     pair, lock = _with_wheels(asked, uv or Uv(wheels.lock_wheels, missing_wheels), say)
     texts = {
         root / "params" / "wheels" / f"{pair.name}.txt": lock,
         pairs_toml: with_entry(pairs_text, pair, about or f"added for its wheels as of {as_of}"),
-        pixi_toml: with_environment(_read(pixi_toml), pair),
+        **({} if pair.api_only else {pixi_toml: with_environment(_read(pixi_toml), pair)}),
     }
     _write_all(texts)
     for platform, reason in pair.unavailable.items():
         say(f"{pair.name} is unavailable on {platform}: {reason}")
     if is_new:
         say(f"archives of elastix {elastix}: named by the convention of its releases, not pinned by sha256 yet")
-    say(f"added {pair.name}; next: python3 tasks/run.py lock, then python3 tasks/run.py fetch {pair.name}")
-    return load_pairs(pairs_toml)[pair.name]
+    lock_first = "" if pair.api_only else "python3 tasks/run.py lock, then "
+    say(f"added {pair.name}; next: {lock_first}python3 tasks/run.py fetch {pair.name}")
+    return (load_pairs(pairs_toml) | load_releases(pairs_toml))[pair.name]
 
 
 def _asked_for(itk_elastix: str, elastix: str, as_of: datetime.date, python: str, is_new: bool) -> Pair:
-    for what, version in (("itk-elastix", itk_elastix), ("elastix", elastix)):
+    for what, version in (("itk-elastix", itk_elastix), *([("elastix", elastix)] if elastix else [])):
         if not _VERSION.fullmatch(version):
             raise ConfigError(f"{what} {version!r} is not a version; write it as 5.3.1")
     if not re.fullmatch(r"3\.\d+", python) or _numbers(python) < _OLDEST_PYTHON:
@@ -100,8 +104,24 @@ def _asked_for(itk_elastix: str, elastix: str, as_of: datetime.date, python: str
     today = datetime.datetime.now(datetime.UTC).date()
     if as_of > today:
         raise ConfigError(f"--as-of {as_of} is to come: its wheels are not known yet; today is {today} (UTC)")
+    if not elastix:
+        return Pair(itk_elastix, itk_elastix, None, python, as_of)
     executable = _executable(elastix) if is_new else Executable(elastix, elastix)
     return Pair(f"{itk_elastix}-{elastix}", itk_elastix, executable, python, as_of)
+
+
+def _check_fits(asked: Pair, pairs: Mapping[str, Pair], releases: Mapping[str, Pair]) -> None:
+    """Refuse what would leave a pairs.toml that cannot be read."""
+    pythons = sorted({pair.python for pair in pairs.values()})
+    if asked.api_only and asked.python not in pythons:
+        raise ConfigError(
+            f"--python {asked.python}: a release is measured in the environment of a pair; they have {pythons}"
+        )
+    if not asked.api_only and (there := releases.get(asked.itk_elastix)) and not there.wheels_of:
+        raise ConfigError(
+            f"itk-elastix {asked.itk_elastix} is an API-only release: delete its table in params/pairs.toml and "
+            f"params/wheels/{asked.itk_elastix}.txt, and add the pair then"
+        )
 
 
 def _executable(version: str) -> Executable:
@@ -163,19 +183,20 @@ def reason_of(said: str, pair: Pair, platform: str) -> str:
 
 
 def with_entry(text: str, pair: Pair, about: str) -> str:
-    """pairs.toml with the pair at its end, and with its executable where that is new."""
-    old = tomllib.loads(text)
-    lines = [f"[pair.{_quoted(pair.name)}]", f"about = {_quoted(about)}"]
-    lines += [f"itk_elastix = {_quoted(pair.itk_elastix)}", f"elastix = {_quoted(pair.elastix)}"]
-    lines += [f"python = {_quoted(pair.python)}", f"as_of = {pair.as_of}"]
+    """pairs.toml with the pair or release at its end, and with its executable where that is new."""
+    new = tomllib.loads(text)
+    kind = "release" if pair.api_only else "pair"
+    versions = {"about": about, "itk_elastix": pair.itk_elastix, "elastix": pair.elastix}
+    entry = {**({} if pair.api_only else versions), "python": pair.python}
+    lines = [f"[{kind}.{_quoted(pair.name)}]", *(f"{key} = {_quoted(value)}" for key, value in entry.items())]
+    lines.append(f"as_of = {pair.as_of}")
+    table: dict[str, Any] = {**entry, "as_of": pair.as_of}
     if pair.unavailable:
-        lines.append(f"[pair.{_quoted(pair.name)}.unavailable]")
+        lines.append(f"[{kind}.{_quoted(pair.name)}.unavailable]")
         lines += [f"{platform} = {_quoted(reason)}" for platform, reason in pair.unavailable.items()]
-    new = copy.deepcopy(old)
-    new["pair"][pair.name] = {"about": about, "itk_elastix": pair.itk_elastix, "elastix": pair.elastix}
-    new["pair"][pair.name] |= {"python": pair.python, "as_of": pair.as_of}
-    new["pair"][pair.name] |= {"unavailable": dict(pair.unavailable)} if pair.unavailable else {}
-    if pair.elastix not in old["elastix"]:
+        table["unavailable"] = dict(pair.unavailable)
+    new.setdefault(kind, {})[pair.name] = table
+    if pair.executable and pair.elastix not in new["elastix"]:
         lines += ["", f"[elastix.{_quoted(pair.elastix)}]", f"tag = {_quoted(pair.executable.tag)}"]
         lines.append(f"[elastix.{_quoted(pair.elastix)}.archive]")
         archives = pair.executable.archives.items()

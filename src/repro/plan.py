@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from repro.model import Condition, Experiment, Pair, Trial
 from repro.order import order
+
+T = TypeVar("T")
 
 START_RUNS = 3
 """How often the executable's own start (``--version``) is timed in each session."""
@@ -73,6 +76,21 @@ def start_trials(pair: Pair, experiment: Experiment, condition: Condition, paths
         )
         for number in range(1, START_RUNS + 1)
     )
+
+
+def paths_of(pair: Pair, paths: Collection[str]) -> frozenset[str]:
+    """Those of the paths that the pair has."""
+    return frozenset(paths) & {"api"} if pair.api_only else frozenset(paths)
+
+
+def for_pair(pair: Pair, items: Sequence[tuple[Experiment, T]]) -> Sequence[tuple[Experiment, T]]:
+    """What of it is run with the pair: an API-only entry leaves out experiments that are not about releases.
+
+    Where none of them is, the entry was named by the user, and all are run with it.
+    """
+    if not pair.api_only:
+        return items
+    return [item for item in items if item[0].releases] or items
 
 
 def shard(items: Sequence[tuple[Experiment, Condition]], index: int, of: int) -> list[tuple[Experiment, Condition]]:

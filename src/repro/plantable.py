@@ -43,10 +43,11 @@ def plan_all(
     chosen = [(experiment, condition) for experiment in experiments for condition in experiment.conditions]
     planned = []
     for pair in pairs:
-        for experiment, condition in plan.shard(chosen, *shard):
+        paths = plan.paths_of(pair, PATHS)
+        for experiment, condition in plan.for_pair(pair, plan.shard(chosen, *shard)):
             count = rounds or experiment.rounds
-            steps = plan.rounds(pair, experiment, condition, count, seed, PATHS)
-            starts = plan.start_trials(pair, experiment, condition, PATHS)
+            steps = plan.rounds(pair, experiment, condition, count, seed, paths)
+            starts = plan.start_trials(pair, experiment, condition, paths)
             entry = Planned(
                 pair=pair.name,
                 experiment=experiment.name,
@@ -55,7 +56,9 @@ def plan_all(
                 trials=len(starts) + sum(len(step.trials) for step in steps),
                 order=tuple(tuple(trial.path for trial in step.trials) for step in steps[1:]),
                 estimate_s=_estimate_s(
-                    _seconds(raw, pair.name, experiment.name, condition.name), condition.arms, count
+                    _seconds(raw, pair.name, experiment.name, condition.name),
+                    [arm for arm in condition.arms if arm in paths],
+                    count,
                 ),
             )
             planned.append(entry)

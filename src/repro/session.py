@@ -105,7 +105,9 @@ def physical_cores() -> int:
 def _parts(pair: Pair, elastix: Path | None) -> Parts | str:
     try:
         parts = installed.load(pair)
-        return Parts(parts if elastix is None else _with_executable(parts, elastix), pair_interpreter(parts))
+        if elastix is not None and not pair.api_only:
+            parts = _with_executable(parts, elastix)
+        return Parts(parts, pair_interpreter(parts))
     except UnavailableError as error:
         return str(error).removeprefix(f"{pair.name}: ")
 
@@ -186,7 +188,7 @@ def _run_pair(
         seed=options.seed,
         rounds=options.rounds,
         precision=options.precision,
-        paths=options.paths,
+        paths=plan.paths_of(pair, options.paths),
     )
     common = {
         **header,
@@ -199,7 +201,7 @@ def _run_pair(
         ],
     }
     with Launcher() as launcher:
-        for experiment, prepared in work:
+        for experiment, prepared in plan.for_pair(pair, work):
             if stop.requested:
                 return
             raw = folder / f"{experiment.name}.jsonl"

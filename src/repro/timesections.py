@@ -10,6 +10,7 @@ import polars as pl
 from repro import plots, timeplots
 from repro.answers import POSTED
 from repro.axes import drawable
+from repro.model import is_api_only
 from repro.page import Cell, Figure, Section, Table
 from repro.plots import Strip
 from repro.rawfiles import LOAD_PARTS
@@ -134,7 +135,8 @@ def _once(data: Data) -> list[Bar]:
         parts = tuple((_PARTS[name], value) for name, value in zip(LOAD_PARTS, values, strict=True) if drawable(value))
         if parts:
             bars.setdefault((pair, "api"), Bar(f"{text(pair, 30)}, API{at(data, machine)}", "api", parts))
-    return [bars[place] for pair in data.pairs for path in ("cli", "api") if (place := (pair, path)) in bars][:16]
+    pairs = sorted(data.pairs, key=is_api_only)  # releases without an executable must not crowd out the others
+    return [bars[place] for pair in pairs for path in ("cli", "api") if (place := (pair, path)) in bars][:16]
 
 
 def at(data: Data, machine: str) -> str:

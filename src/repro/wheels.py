@@ -29,7 +29,7 @@ _KEPT_LINES = 12
 
 def lock_file(pair: Pair) -> Path:
     """Where the pair's wheel lock is."""
-    return layout.WHEEL_LOCKS / f"{pair.name}.txt"
+    return layout.WHEEL_LOCKS / f"{pair.wheels_of or pair.name}.txt"
 
 
 def lock_wheels(pair: Pair) -> str:
@@ -57,8 +57,9 @@ def lock_wheels(pair: Pair) -> str:
         raise FetchError(
             f"{pair.name}: no wheel lock for {asked.strip()} as of {pair.as_of}; uv says: {done.stderr.strip()}"
         )
+    kind = "release" if pair.api_only else "pair"
     return (
-        f"# Wheels of pair {pair.name} for every platform and Python {OLDEST_PYTHON} or later, as of {pair.as_of}.\n"
+        f"# Wheels of {kind} {pair.name} for every platform and Python {OLDEST_PYTHON} or later, as of {pair.as_of}.\n"
         f"# Made by `python -m repro pair add` with itk-elastix=={pair.itk_elastix} as the only input of\n"
         f"# `uv pip compile {' '.join(options)}`.\n" + done.stdout
     )
