@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from repro.cli import main
+from repro.config import load_pairs, load_releases
 from repro.layout import ROOT
 
 SYNTHETIC = ROOT / "data" / "synthetic"
@@ -119,6 +120,19 @@ def test_plan_is_the_same_for_the_same_seed_and_another_for_another(repro: Repro
     assert plans[0] == plans[1]
     assert plans[0][0]["order"] != plans[2][0]["order"]
     assert plans[0][0]["trials"] == 3 + 2 * (1 + plans[0][0]["rounds"])
+
+
+def test_releases_are_planned_with_the_experiment_that_is_about_them_and_with_no_other(repro: Repro) -> None:
+    pairs, releases = load_pairs(), load_releases()
+    plain = json.loads(repro("plan", "--json").stdout)
+    assert {entry["pair"] for entry in plain} == set(pairs)
+    both = json.loads(repro("plan", "--experiment", "posted", "--experiment", "versions", "--json").stdout)
+    listed = {name for name, release in releases.items() if not release.wheels_of}
+    assert {entry["pair"] for entry in both if entry["experiment"] == "posted"} == set(pairs)
+    assert {entry["pair"] for entry in both if entry["experiment"] == "versions"} >= set(pairs) | listed
+    assert {path for entry in both if entry["pair"] in listed for step in entry["order"] for path in step} == {"api"}
+    known = json.loads(repro("pairs", "--releases", "--json").stdout)
+    assert {fact["pair"] for fact in known} >= set(pairs) | listed
 
 
 def test_pairs_and_doctor_speak_to_scripts(repro: Repro) -> None:

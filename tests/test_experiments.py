@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from repro import plan
+from repro.config import load_pairs, load_releases
 from repro.errors import ConfigError
 from repro.experiments import choose, load_experiments, parameter_path, with_threads
 
@@ -87,3 +89,22 @@ def test_every_experiment_of_the_project_names_parameter_files_that_exist() -> N
 def test_a_missing_parameter_file_is_named() -> None:
     with pytest.raises(ConfigError, match=r"no parameter file 'nothing.txt'"):
         parameter_path("nothing.txt")
+
+
+def test_an_api_only_release_runs_what_is_about_releases_and_the_api_alone() -> None:
+    known = load_experiments()
+    assert [name for name, experiment in known.items() if experiment.releases] == ["versions"]
+    items = [(known[name], condition) for name in ("posted", "versions") for condition in known[name].conditions]
+    pair = load_pairs()["0.21.0-5.2.0"]
+    release = load_releases()["0.19.1"]
+    assert list(plan.for_pair(pair, items)) == items
+    assert {experiment.name for experiment, _ in plan.for_pair(release, items)} == {"versions"}
+    assert list(plan.for_pair(release, items[:1])) == items[:1], "named by the user"
+    assert plan.paths_of(pair, {"cli", "api"}) == {"cli", "api"}
+    assert plan.paths_of(release, {"cli", "api"}) == {"api"}
+    assert plan.paths_of(release, {"cli"}) == set()
+    experiment, condition = items[-1]
+    paths = plan.paths_of(release, {"cli", "api"})
+    steps = plan.rounds(release, experiment, condition, 3, 1, paths)
+    assert [[trial.path for trial in step.trials] for step in steps] == [["api"]] * 4
+    assert plan.start_trials(release, experiment, condition, paths) == ()

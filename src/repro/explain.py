@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from repro import questions
+from repro import questions, timeline
 from repro.ladder import FAIR, POSTED, Ladder, ladder, quotient
 from repro.measured import Measured, Place, said
+from repro.model import is_api_only
 
 REMOVES = {
     "threads": "`erm.SetNumberOfThreads(n)`: `NumberOfThreads` in the parameter map is read by nothing",
@@ -37,6 +38,8 @@ def text(measured: Measured) -> str:
     """Everything that can be said, as Markdown."""
     parts = ["# Why the API is slower", ""]
     for place in measured.rows:
+        if is_api_only(place[1]):
+            continue  # these have their own section
         parts += [f"## {place[1]} on {place[0]}", ""]
         for experiment, found in ladders(measured, place):
             parts += [*_ladder(experiment, found), ""]
@@ -44,17 +47,18 @@ def text(measured: Measured) -> str:
         if missing:
             parts += [f"Not measured: {', '.join(missing)} (`bench {place[1]} --experiment {missing[0]}`).", ""]
     parts += ["## Pairs against each other", "", *_versions(measured), ""]
+    parts += ["## Release by release", "", *timeline.text(measured), ""]
     parts += ["## The four questions of the post", "", *questions.answers(measured)]
     return "\n".join(parts).rstrip() + "\n"
 
 
 def facts(measured: Measured) -> list[dict[str, Any]]:
-    """The ladders as data, one mapping a machine, pair and experiment."""
+    """The ladders, one mapping a machine, pair and experiment, and the releases, as data."""
     return [
         {"machine": place[0], "pair": place[1], "experiment": experiment, **dataclasses.asdict(found)}
         for place in measured.rows
         for experiment, found in ladders(measured, place)
-    ]
+    ] + timeline.facts(measured)
 
 
 def _ladder(experiment: str, found: Ladder) -> Iterator[str]:
@@ -81,7 +85,7 @@ def _ladder(experiment: str, found: Ladder) -> Iterator[str]:
 def _versions(measured: Measured) -> Iterator[str]:
     """Pairs with the same executable: their ratios differ by their wheels alone."""
     by_elastix: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for machine, pair in measured.rows:
+    for machine, pair in (place for place in measured.rows if not is_api_only(place[1])):
         by_elastix[machine, pair.partition("-")[2]].append(pair)
     for (machine, elastix), pairs in by_elastix.items():
         for older, newer in pairwise(sorted(pairs)):
