@@ -23,7 +23,7 @@ class Column:
 
 TRIALS = (
     Column("machine", "text", "Where it ran: a salted digest, no host name."),
-    Column("pair", "text", "`<itk-elastix>-<elastix>`."),
+    Column("pair", "text", "`<itk-elastix>-<elastix>`; of a release without an executable `<itk-elastix>`."),
     Column("experiment", "text", "Experiment of `params/experiments.toml`."),
     Column("condition", "text", "Condition of that experiment."),
     Column("phase", "text", "`start` (executable asked for nothing), `warmup`, or `measure`; only `measure` counts."),
@@ -86,7 +86,7 @@ COMPARISON = (
     Column("physical_cores", "whole", "Physical cores."),
     Column("logical_cores", "whole", "Logical cores."),
     Column("python", "text", "Python of the API path (of the executable's rows: of the launcher)."),
-    Column("pair", "text", "`<itk-elastix>-<elastix>`."),
+    Column("pair", "text", "`<itk-elastix>-<elastix>`; of a release without an executable `<itk-elastix>`."),
     Column("itk_elastix", "text", "itk-elastix version in effect."),
     Column("itk", "text", "ITK version of the API path in effect."),
     Column("elastix", "text", "elastix version of the executable, as elastix.log says it."),

@@ -114,8 +114,12 @@ def _status(row: Row, setup: Setup | None) -> str:
     if row["failed"]:
         return "timeout" if row["timeouts"] == row["failed"] else "failed"
     planned = setup.rounds if setup and setup.rounds else PARTIAL_BELOW
-    done = row["api_good"] if is_api_only(row["pair"]) else row["rounds"]
-    return "partial" if done < min(planned, PARTIAL_BELOW) else "ok"
+    return "partial" if _done(row) < min(planned, PARTIAL_BELOW) else "ok"
+
+
+def _done(row: Row) -> int:
+    """Complete rounds: of a release without an executable those of the API alone."""
+    return int(row["api_good"] if is_api_only(row["pair"]) else row["rounds"])
 
 
 def _disagree(row: Row) -> bool:
@@ -157,12 +161,10 @@ def _failures(row: Row, setup: Setup | None) -> Iterator[str]:
     if row["failed"]:
         reason = " | ".join((row["first_failure"] or "").split("\n")).strip()
         yield f"{row['failed']} of {row['trials']} trials failed" + (f", the first: {reason}" if reason else "")
-    if is_api_only(row["pair"]):
-        yield "API-only: no executable is put beside this release"
-    elif not (row["arm_0"] and row["arm_1"]):
+    if not ((row["arm_0"] and row["arm_1"]) or is_api_only(row["pair"])):
         yield f"only {_PATHS[row['arm_0'] or row['arm_1']]} ran"
     elif _status({**row, "agreement_px": None, "failed": 0}, setup) == "partial":
-        yield f"only {_rounds(row['rounds'])} complete"
+        yield f"only {_rounds(_done(row))} complete"
 
 
 def _rounds(count: int) -> str:
