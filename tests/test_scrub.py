@@ -1,7 +1,9 @@
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+import pytest
+
 from repro.layout import ROOT
-from repro.scrub import _patterns, scrub
+from repro.scrub import _patterns, clean_logs, scrub
 
 
 def scrubbed(text: str, root: str, home: str, user: str, host: str) -> str:
@@ -30,3 +32,17 @@ def test_a_short_name_inside_a_word_stays() -> None:
 
 def test_the_checkout_of_this_machine_is_replaced() -> None:
     assert scrub(f"see {ROOT / 'results'}") == f"see {Path('<checkout>/results')}"
+
+
+def test_logs_are_scrubbed_at_the_end_whatever_happens_and_kept_short(tmp_path: Path) -> None:
+    logs = tmp_path / "pair" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "left.log").write_text(f"cannot open {Path.home()}/x\n")
+    (logs / "long.log").write_text("x" * 3_000_000 + "last words")
+    (logs / "fine.log").write_text("nothing of note")
+    with pytest.raises(KeyError), clean_logs(tmp_path):
+        raise KeyError
+    assert (logs / "left.log").read_text() == "cannot open ~/x\n"
+    assert (logs / "long.log").read_text().endswith("xxlast words")
+    assert (logs / "long.log").stat().st_size == 1 << 20
+    assert (logs / "fine.log").read_text() == "nothing of note"

@@ -1,5 +1,8 @@
 import errno
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +10,16 @@ import pytest
 
 from repro.errors import StoreError
 from repro.kept import Kept
-from repro.store import RawFile, keep_transform, locked, read_lines, set_aside, transform_files, work_folder
+from repro.store import (
+    RawFile,
+    drop_abandoned,
+    keep_transform,
+    locked,
+    read_lines,
+    set_aside,
+    transform_files,
+    work_folder,
+)
 
 
 def test_a_torn_last_line_is_dropped_on_reading_and_cut_before_writing(tmp_path: Path) -> None:
@@ -121,6 +133,28 @@ def test_a_transform_is_kept_once_and_comes_back_in_order(tmp_path: Path) -> Non
     keep_transform(tmp_path / "m", "abc", [])
     assert [file.read_text() for file in transform_files(tmp_path / "m", "abc")] == ["2", "10"]
     assert [path.name for path in (tmp_path / "m" / "transforms").iterdir()] == ["abc"]
+
+
+@pytest.mark.parametrize("key", ["InitialTransformParameterFileName", "InitialTransformParametersFileName"])
+@pytest.mark.parametrize("folder", ["/home/somebody/a b/", "C:\\Users\\somebody\\", ""])
+def test_a_kept_transform_names_no_folder(tmp_path: Path, key: str, folder: str) -> None:
+    file = tmp_path / "TransformParameters.1.txt"
+    file.write_text(f'(Transform "A")\n({key} "{folder}TransformParameters.0.txt")\n(Index 0 0)\n')
+    keep_transform(tmp_path, "abc", [file])
+    kept = (tmp_path / "transforms" / "abc" / file.name).read_text()
+    assert kept == f'(Transform "A")\n({key} "TransformParameters.0.txt")\n(Index 0 0)\n'
+
+
+def test_what_a_killed_writer_left_is_removed_and_what_another_writes_is_not(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left, busy = tmp_path / f".a.csv.{gone.pid}.tmp", tmp_path / f".a.csv.{os.getpid()}.tmp"
+    others = [tmp_path / name for name in ("a.csv", ".a.csv.x.tmp", f".b.csv.{gone.pid}.tmp", f"a.csv.{gone.pid}.tmp")]
+    for file in (left, busy, *others):
+        file.touch()
+    drop_abandoned(tmp_path / "a.csv")
+    assert not left.exists()
+    assert all(file.exists() for file in (busy, *others))
 
 
 def test_trial_folders_are_fresh_and_cleared(tmp_path: Path) -> None:

@@ -19,10 +19,12 @@ from repro import options as opt
 from repro.errors import ConfigError, ReproError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
 
     from repro.model import Pair
-    from repro.session import Options, Summary
+    from repro.session import Options, Ready, Summary
     from repro.tables import Rows
 
 WIDTH_WITHOUT_TERMINAL = 140
@@ -42,10 +44,15 @@ app.add_typer(pair_app, name="pair")
 
 
 def main() -> NoReturn:
-    """Run the command; a known error becomes a message and its exit status."""
+    """Run the command."""
     platforms.speak_utf8(sys.stdout, sys.stderr)
+    sys.exit(status_of(lambda: app(standalone_mode=False)))
+
+
+def status_of(command: Callable[[], object]) -> int:
+    """Run it; a known error becomes a message and its exit status."""
     try:
-        status = app(standalone_mode=False)
+        status = command()
     except ReproError as error:
         _say(f"error: {error}")
         status = error.exit_status
@@ -61,7 +68,7 @@ def main() -> NoReturn:
             raise
         show()
         status = getattr(error, "exit_code", errors.EXIT_USAGE)
-    sys.exit(status if isinstance(status, int) else errors.EXIT_OK)
+    return status if isinstance(status, int) else errors.EXIT_OK
 
 
 @app.command()
@@ -158,6 +165,7 @@ def bench(
     defer_exit: opt.DeferExit = False,
 ) -> int:
     """Run an experiment's rounds on both paths; what is measured already is not run again."""
+    from repro import session
     from repro.arms import Limits
     from repro.session import Options
 
@@ -184,18 +192,17 @@ def bench(
         offline=offline,
         command=tuple(opt.without_folders(argument) for argument in sys.argv[1:]),
     )
-    status = _bench(options)
+    status = measure(options, session.ready(options, _say))
     return errors.EXIT_OK if defer_exit and status != errors.EXIT_INTERRUPTED else status
 
 
-def _bench(options: Options) -> int:
+def measure(options: Options, checked: Ready) -> int:
     """Run, show the tables, and give the exit status."""
     from repro import interrupts, session, tables
     from repro.bench import Stop
     from repro.terminal import Terminal
 
     stop = Stop()
-    checked = session.ready(options, _say)
     interrupts.listen(stop, _say)
     with Terminal(_console(stderr=True)) as terminal:
         summary = session.run(options, checked, terminal, stop)

@@ -21,6 +21,7 @@ from repro.columns import TRIALS
 from repro.errors import EXIT_DISAGREE, EXIT_OK, EXIT_TRIAL_FAILED, StoreError
 from repro.layout import shown
 from repro.rawfiles import BLOCK_BYTES, Groups, MisplacedError
+from repro.store import drop_abandoned
 
 TRIALS_CSV = "trials.csv"
 COMPARISON_CSV = "comparison.csv"
@@ -188,6 +189,7 @@ def _replaced(file: Path) -> Iterator[IO[bytes]]:
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        drop_abandoned(file)
         with temporary.open("wb") as stream:
             yield stream
         temporary.replace(file)

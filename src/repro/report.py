@@ -20,6 +20,7 @@ from repro.layout import shown
 from repro.lead import Lead, lead
 from repro.page import Section
 from repro.reportdata import Data
+from repro.store import drop_abandoned
 
 HTML, MARKDOWN = "report.html", "report.md"
 TEMPLATES = Path(__file__).with_name("templates")
@@ -102,6 +103,7 @@ def _replace(file: Path, content: str) -> Path:
     """Write a file that takes its place as a whole."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
+        drop_abandoned(file)
         # A lone surrogate of a damaged name must not stop the report.
         temporary.write_text(content, encoding="utf-8", errors="replace", newline="\n")
         temporary.replace(file)

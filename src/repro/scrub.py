@@ -5,6 +5,7 @@ Failure notes quote the last lines of logs, and logs name the files they read an
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import re
@@ -17,6 +18,7 @@ from repro.layout import ROOT
 
 _SHORTEST = 3
 """Shorter user and host names ("me", "vm") are parts of ordinary words; only whole words are replaced."""
+_LOG_BYTES = 1 << 20
 
 
 def scrub(text: str) -> str:
@@ -24,6 +26,23 @@ def scrub(text: str) -> str:
     for pattern, word in _replacements():
         text = pattern.sub(word, text)
     return text
+
+
+@contextlib.contextmanager
+def clean_logs(machine_folder: Path) -> Iterator[None]:
+    """Scrub the workers' logs afterwards, also those that a killed run has left; only their ends are kept."""
+    try:
+        yield
+    finally:
+        for log in machine_folder.glob("*/logs/*.log"):
+            with contextlib.suppress(OSError), log.open("r+b") as stream:
+                size = stream.seek(0, os.SEEK_END)
+                stream.seek(max(0, size - _LOG_BYTES))
+                text = stream.read().decode("utf-8", errors="replace")
+                if size > _LOG_BYTES or scrub(text) != text:
+                    stream.seek(0)
+                    stream.truncate()
+                    stream.write(scrub(text).encode())
 
 
 @cache

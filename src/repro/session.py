@@ -27,6 +27,7 @@ from repro.layout import RESULTS
 from repro.measurement import TOLERANCE_PX
 from repro.model import SCHEMA, Condition, Experiment, Pair, Path_, digest
 from repro.prepare import Prepared, custom_images, prepare
+from repro.scrub import clean_logs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +148,7 @@ def run(options: Options, checked: Ready, listener: Listener, stop: Stop) -> Sum
     summary, start = Summary(), time.perf_counter()
     name = machine.machine_id()
     folder = options.out / "raw" / name
-    with store.locked(folder), store.named_errors(folder):
+    with store.locked(folder), store.named_errors(folder), clean_logs(folder):
         for pair in options.pairs:
             if stop.requested:
                 break
@@ -267,7 +268,10 @@ def _end(header: Mapping[str, Any]) -> dict[str, Any]:
 def _about(experiment: Experiment, work: Iterable[tuple[Experiment, Prepared]]) -> dict[str, Any]:
     """What the session line of an experiment's raw file says of the experiment."""
     conditions = {
-        prepared.condition.name: dataclasses.asdict(prepared.condition)
+        prepared.condition.name: {
+            **dataclasses.asdict(prepared.condition),
+            "parameter_files": [Path(name).name for name in prepared.condition.parameter_files],  # no folder of a user
+        }
         for other, prepared in work
         if other is experiment
     }

@@ -11,12 +11,14 @@ import datetime
 import itertools
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 from filelock import FileLock, Timeout
 
 from repro.errors import StoreError
@@ -24,6 +26,8 @@ from repro.layout import shown
 
 WORK = ".work"
 """Folder of what is of use only while a trial runs."""
+_FOLDER_OF_INITIAL = re.compile(rb'(\(InitialTransformParameters?FileName ")[^"\n]*[/\\]')
+"""elastix names the transform before this one by its path, and that names users and homes."""
 
 
 def utc_now() -> str:
@@ -96,6 +100,14 @@ def named_errors(place: Path) -> Iterator[None]:
             f"{where}: cannot be written: {error.strerror or error}; everything measured so far is kept: "
             "make room, or choose another folder with --out, then run the same command again"
         ) from error
+
+
+def drop_abandoned(file: Path) -> None:
+    """Remove what killed processes have left of writing this file: `.<name>.<process number>.tmp`."""
+    for temporary in file.parent.glob(f".{file.name}.*.tmp"):
+        number = temporary.name.split(".")[-2]
+        if number.isdecimal() and not psutil.pid_exists(int(number)):
+            temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -179,7 +191,7 @@ def keep_transform(machine_folder: Path, digest: str, files: Sequence[Path]) -> 
             temporary.mkdir()
             for file in files:
                 with (temporary / file.name).open("wb") as copy:
-                    copy.write(file.read_bytes())
+                    copy.write(_FOLDER_OF_INITIAL.sub(rb"\1", file.read_bytes()))
                     copy.flush()
                     os.fsync(copy.fileno())
             target.parent.mkdir(exist_ok=True)
