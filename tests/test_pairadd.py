@@ -79,7 +79,9 @@ def test_two_pairs_can_be_added_one_after_the_other(workspace: Path) -> None:
 
 def test_an_api_only_release_is_added_with_its_wheels_alone(workspace: Path) -> None:
     before = _files(workspace)
-    release = _add(workspace, elastix="", python="3.11")
+    release = _add(workspace, elastix="", python="3.11", also=("setuptools",))
+    assert release.also == ("setuptools",)
+    assert wheels.requirements(release) == "itk-elastix==0.26.0\nsetuptools\n"
     assert release == load_releases(workspace / "params" / "pairs.toml")["0.26.0"]
     assert (release.environment, dict(release.unavailable)) == ("pair-0-21-0-5-2-0", {"osx-64": UNAVAILABLE})
     changed = {name for name, content in _files(workspace).items() if content != before.get(name)}
@@ -113,6 +115,7 @@ def test_a_new_elastix_is_named_by_the_convention_of_its_releases(workspace: Pat
         ({"itk_elastix": "0.25.4"}, "has 0.25.4-5.3.1 already"),
         ({"itk_elastix": "0.25.4", "elastix": ""}, "has 0.25.4 already"),
         ({"elastix": "", "python": "3.12"}, "measured in the environment of a pair"),
+        ({"also": ("setuptools",)}, "--also is for API-only releases"),
         ({"python": "3.10"}, "must be 3.11 or later"),
         ({"python": "python3"}, "must be 3.11 or later"),
         ({"as_of": datetime.date(2999, 1, 1)}, "is to come"),

@@ -299,11 +299,12 @@ def pair_add(
     as_of: Annotated[str, typer.Option("--as-of", metavar="DATE", help="Resolve the wheels as of this day.")],
     elastix: Annotated[str, typer.Argument(help="elastix version, as 5.3.1; none: an API-only release.")] = "",
     python: Annotated[str, typer.Option(help="Python of the pair's environment.")] = "3.14",
+    also: Annotated[list[str] | None, typer.Option(help="Package that a release imports and does not declare.")] = None,
 ) -> None:
     """Add a pair: its entry, its wheel lock and its pixi environment; or, API-only, entry and lock."""
     from repro.pairadd import add_pair
 
-    add_pair(itk_elastix, elastix, opt.parse_date(as_of), python=python, say=_say)
+    add_pair(itk_elastix, elastix, opt.parse_date(as_of), python=python, also=tuple(also or ()), say=_say)
 
 
 def _show(rows: Rows, data: object, as_json: bool) -> None:

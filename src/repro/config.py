@@ -177,7 +177,7 @@ def _pair(tables: Table, name: str, executables: Mapping[str, Executable]) -> Pa
 
 def _release(tables: Table, version: str, pairs: Mapping[str, Pair]) -> Pair:
     table = tables.table(version)
-    table.only("python", "as_of", "unavailable")
+    table.only("python", "as_of", "also", "unavailable")
     if not re.fullmatch(r"\d+(\.\d+)+", version):
         raise table.fail(None, "the name must be an itk-elastix version, as 0.19.1")
     if there := [pair.name for pair in pairs.values() if pair.itk_elastix == version]:
@@ -193,6 +193,7 @@ def _release(tables: Table, version: str, pairs: Mapping[str, Pair]) -> Pair:
         python=python,
         as_of=table.get("as_of", datetime.date),
         unavailable=_unavailable(table),
+        also=table.texts("also"),
         environment_of=fitting[0],
     )
 

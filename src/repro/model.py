@@ -61,6 +61,8 @@ class Pair:
     """The wheels are resolved as of this day."""
     unavailable: Mapping[str, str] = field(default_factory=dict)
     """Platform -> why the pair cannot be had there."""
+    also: tuple[str, ...] = ()
+    """Packages that its wheels import and do not declare; locked with them."""
     environment_of: str = ""
     """The pair whose pixi environment an API-only entry is measured in."""
     wheels_of: str = ""

@@ -61,6 +61,7 @@ def add_pair(
     *,
     python: str = "3.14",
     about: str = "",
+    also: tuple[str, ...] = (),
     root: Path = layout.ROOT,
     uv: Uv | None = None,
     say: Callable[[str], None] = lambda _: None,
@@ -75,7 +76,7 @@ def add_pair(
     pairs, releases = load_pairs(pairs_toml), load_releases(pairs_toml)
     pairs_text = _read(pairs_toml)
     is_new = elastix != "" and elastix not in tomllib.loads(pairs_text)["elastix"]
-    asked = _asked_for(itk_elastix, elastix, as_of, python, is_new)
+    asked = dataclasses.replace(_asked_for(itk_elastix, elastix, as_of, python, is_new), also=also)
     if asked.name in pairs | releases:
         raise ConfigError(f"{layout.shown(pairs_toml)} has {asked.name} already; fetch and bench know it")
     _check_fits(asked, pairs, releases)
@@ -112,6 +113,8 @@ def _asked_for(itk_elastix: str, elastix: str, as_of: datetime.date, python: str
 
 def _check_fits(asked: Pair, pairs: Mapping[str, Pair], releases: Mapping[str, Pair]) -> None:
     """Refuse what would leave a pairs.toml that cannot be read."""
+    if asked.also and not asked.api_only:
+        raise ConfigError("--also is for API-only releases: leave the elastix version out, or --also")
     pythons = sorted({pair.python for pair in pairs.values()})
     if asked.api_only and asked.python not in pythons:
         raise ConfigError(
@@ -163,7 +166,7 @@ def missing_wheels(pair: Pair, platform: str) -> str:
     environment = {**os.environ, "MACOSX_DEPLOYMENT_TARGET": _NEWEST_MACOS}
     done = subprocess.run(
         [str(wheels.find_uv()), "pip", "compile", *options, "-"],
-        input=f"itk-elastix=={pair.itk_elastix}\n",
+        input=wheels.requirements(pair),
         env=environment | ({"SSL_CERT_FILE": bundle} if bundle else {}),
         capture_output=True,
         text=True,
@@ -191,6 +194,9 @@ def with_entry(text: str, pair: Pair, about: str) -> str:
     lines = [f"[{kind}.{_quoted(pair.name)}]", *(f"{key} = {_quoted(value)}" for key, value in entry.items())]
     lines.append(f"as_of = {pair.as_of}")
     table: dict[str, Any] = {**entry, "as_of": pair.as_of}
+    if pair.also:
+        lines.append(f"also = {json.dumps(pair.also)}")
+        table["also"] = list(pair.also)
     if pair.unavailable:
         lines.append(f"[{kind}.{_quoted(pair.name)}.unavailable]")
         lines += [f"{platform} = {_quoted(reason)}" for platform, reason in pair.unavailable.items()]

@@ -40,7 +40,8 @@ def lock_wheels(pair: Pair) -> str:
     end = f"{pair.as_of + datetime.timedelta(days=1)}T00:00:00Z"
     options = ["--universal", "--generate-hashes", f"--python-version={OLDEST_PYTHON}", f"--exclude-newer={end}"]
     command = [str(find_uv()), "pip", "compile", *options, "--no-annotate", "--no-header", "--quiet", "-"]
-    asked = f"itk-elastix=={pair.itk_elastix}\n"
+    asked = requirements(pair)
+    named = " and ".join(asked.split())
     try:
         done = subprocess.run(
             command,
@@ -54,15 +55,18 @@ def lock_wheels(pair: Pair) -> str:
     except subprocess.TimeoutExpired as error:
         raise FetchError(f"{pair.name}: uv gave no wheel lock within {_LOCK_TIMEOUT_S} s; try again") from error
     if done.returncode:
-        raise FetchError(
-            f"{pair.name}: no wheel lock for {asked.strip()} as of {pair.as_of}; uv says: {done.stderr.strip()}"
-        )
+        raise FetchError(f"{pair.name}: no wheel lock for {named} as of {pair.as_of}; uv says: {done.stderr.strip()}")
     kind = "release" if pair.api_only else "pair"
     return (
         f"# Wheels of {kind} {pair.name} for every platform and Python {OLDEST_PYTHON} or later, as of {pair.as_of}.\n"
-        f"# Made by `python -m repro pair add` with itk-elastix=={pair.itk_elastix} as the only input of\n"
+        f"# Made by `python -m repro pair add` with {named} as the only input of\n"
         f"# `uv pip compile {' '.join(options)}`.\n" + done.stdout
     )
+
+
+def requirements(pair: Pair) -> str:
+    """What uv is asked to resolve, a line each."""
+    return "".join(f"{line}\n" for line in (f"itk-elastix=={pair.itk_elastix}", *pair.also))
 
 
 def target_python(pair: Pair) -> str:
