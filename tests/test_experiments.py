@@ -7,6 +7,7 @@ from repro import plan
 from repro.config import load_pairs, load_releases
 from repro.errors import ConfigError
 from repro.experiments import choose, load_experiments, parameter_path, with_threads
+from repro.options import chosen_experiments
 
 GOOD = """
 [experiment.one]
@@ -56,6 +57,13 @@ def test_conditions_inherit_from_their_experiment_and_replace_it(tmp_path: Path)
         ('question = "Does it?"', 'qestion = "Does it?"', r"line 3, key 'experiment.one.qestion': unknown key"),
         ('images = "posted"', "images = 5", r"line 5.*must be text"),
         ("[experiment.one]", "[experiment.one", "not valid TOML.*line 2"),
+        ("[experiment.one]", '[experiment."../one"]', r"line 2, key 'experiment.*one': '../one' must be letters"),
+        ('name = "first"', 'name = "a/b"', r"line 7, key 'experiment.one.name': 'a/b' must be letters"),
+        (
+            'name = "second"',
+            'name = "second"\nrounds = 0',
+            r"line 12, .*rounds.: 0 must be at least 1",
+        ),
     ],
 )
 def test_an_error_names_file_line_and_key(tmp_path: Path, old: str, new: str, said: str) -> None:
@@ -63,6 +71,37 @@ def test_an_error_names_file_line_and_key(tmp_path: Path, old: str, new: str, sa
     with pytest.raises(ConfigError, match=said) as caught:
         load_experiments(file)
     assert "experiments.toml" in str(caught.value)
+
+
+INLINE = """
+[experiment.one]
+question = "Does it?"
+rounds = 4
+parameter_files = ["posted-bspline.txt"]
+images = "posted"
+condition = [
+    { name = "first", api = { threads = 1 } },
+    { name = "second", rounds = 2, api = { threads = 2, threader = "Pool" } },
+]
+"""
+
+
+def test_conditions_may_stand_in_one_list_with_rounds_of_their_own(tmp_path: Path) -> None:
+    experiment = load_experiments(write(tmp_path, INLINE))["one"]
+    assert [condition.api.threads for condition in experiment.conditions] == [1, 2]
+    assert [experiment.rounds_of(name) for name in ("first", "second")] == [4, 2]
+    file = write(tmp_path, INLINE.replace('"Pool"', '"Pond"'))
+    with pytest.raises(ConfigError, match=r"line 9, key 'experiment.one.api.threader': 'Pond' must be one of"):
+        load_experiments(file)
+
+
+def test_a_file_of_ones_own_is_run_whole_or_by_name(tmp_path: Path) -> None:
+    file = write(tmp_path, INLINE + GOOD.replace(".one", ".two"))
+    assert [one.name for one in chosen_experiments(None, file=file)] == ["one", "two"]
+    assert [one.name for one in chosen_experiments(["two"], file=file)] == ["two"]
+    with pytest.raises(ConfigError, match=r"unknown experiment 'posted'; .*experiments.toml has: one, two"):
+        chosen_experiments(["posted"], file=file)
+    assert [one.name for one in chosen_experiments(None)] == ["posted", "aa", "causes"]
 
 
 def test_threads_change_only_where_threads_are_asked_for(tmp_path: Path) -> None:

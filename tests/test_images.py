@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from repro import downloads, layout
+from repro.config import read_toml
 from repro.downloads import UnreachableError
 from repro.errors import ConfigError, FetchError
-from repro.images import ImageSet, image_set
+from repro.images import ImageSet, image_set, size_px
 
 POSTED = {"fixed": b"posted fixed", "moving": b"posted moving"}
 OWN = {"fixed": b"own fixed", "moving": b"own moving"}
@@ -168,3 +169,20 @@ def test_the_committed_pair_is_the_fallback_of_the_posted_one(monkeypatch: pytes
     images = image_set("posted", offline=True, cache=tmp_path)
     assert images.name == "synthetic"
     assert images.fixed == layout.DATA / "synthetic" / "fixed.tif"
+
+
+def test_a_set_with_a_seed_is_drawn_once_and_checked(tmp_path: Path) -> None:
+    said: list[str] = []
+    images = image_set("synthetic-128", offline=True, cache=tmp_path, say=said.append)
+    assert images.fixed == tmp_path / "images" / "synthetic-128-fixed.tif"
+    assert len(said) == 1
+    assert image_set("synthetic-128", offline=True, cache=tmp_path, say=said.append) == images
+    assert len(said) == 1
+    images.moving.write_bytes(b"half")
+    with pytest.raises(ConfigError, match=r"synthetic-128-moving\.tif: sha256 expected .* delete it"):
+        image_set("synthetic-128", offline=True, cache=tmp_path)
+
+
+def test_every_set_says_how_large_its_images_are() -> None:
+    root = read_toml(layout.IMAGES_TOML)
+    assert all(len(size_px(root.table(name))) == 2 for name in root.values)

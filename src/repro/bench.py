@@ -143,7 +143,7 @@ class ConditionRun:
 
     def _planned(self) -> tuple[list[Trial], list[Round]]:
         session = self._session
-        count = session.rounds or self._experiment.rounds
+        count = session.rounds or self._experiment.rounds_of(self._condition.name)
         rounds = plan.rounds(session.pair, self._experiment, self._condition, count, session.seed, session.paths)
         starts = plan.start_trials(session.pair, self._experiment, self._condition, session.paths)
         return [trial for trial in starts if not self._has([trial])], rounds

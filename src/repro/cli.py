@@ -124,6 +124,7 @@ def fetch(
 def plan(
     names: opt.PairNames = None,
     experiment: opt.Experiments = None,
+    experiments: opt.ExperimentsFile = None,
     rounds: opt.Rounds = None,
     seed: opt.Seed = 1,
     shard: opt.Shard = "1/1",
@@ -133,7 +134,7 @@ def plan(
     """The trials that bench would run, in their order, with an estimate of the time."""
     from repro import plantable
 
-    chosen = opt.chosen_experiments(experiment)
+    chosen = opt.chosen_experiments(experiment, file=experiments)
     planned = plantable.plan_all(
         opt.chosen_for(chosen, names), chosen, rounds, seed, opt.parse_shard(shard), out / "raw"
     )
@@ -144,6 +145,7 @@ def plan(
 def bench(
     names: opt.PairNames = None,
     experiment: opt.Experiments = None,
+    experiments: opt.ExperimentsFile = None,
     rounds: opt.Rounds = None,
     runs: opt.Runs = None,
     precision: opt.Precision = 0.03,
@@ -172,7 +174,7 @@ def bench(
     paths = frozenset({"cli", "api"} - ({"cli"} if no_cli else set()) - ({"api"} if no_itk else set()))
     if not paths:
         raise ConfigError("--no-cli and --no-itk together leave nothing to run; give one of them")
-    chosen = opt.chosen_experiments(experiment, quick=quick)
+    chosen = opt.chosen_experiments(experiment, quick=quick, file=experiments)
     options = Options(
         pairs=opt.chosen_for(chosen, names, environment=True),
         experiments=chosen,

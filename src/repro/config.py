@@ -58,6 +58,9 @@ class Table:
         """An entry of the array of tables ``[[<where>.<key>]]``, with the values it is to have."""
         header = re.compile(rf"^\s*\[\[.*{re.escape(key)}[\"'\s]*\]\]")
         lines, start = self.text.splitlines(), self.line(None) - 1
+        inline = _first(lines, re.compile(rf"^\s*{re.escape(key)}\s*=\s*\["), start, len(lines))
+        if inline < _first(lines, header, start, len(lines)):
+            header, start = re.compile(r"^\s*\{"), inline
         for _ in range(index + 1):
             start = _first(lines, header, start + 1, start)
         return Table(self.file, self.text, self.where, values, start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import cast, get_args
@@ -13,6 +14,8 @@ from repro.layout import EXPERIMENTS_TOML, PARAMETER_FILES, shown
 from repro.model import THREADERS, Condition, Experiment, Path_, Settings, ThreadsBy
 
 CUSTOM_IMAGES = "custom"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,59}")
+"""Names of experiments and conditions: they become names of files."""
 _SHARED = ("parameter_files", "images", "cli", "api", "overrides", "machine_threads", "arms")
 
 
@@ -56,25 +59,37 @@ def with_threads(condition: Condition, threads: int) -> Condition:
 
 def _experiment(table: Table, name: str) -> Experiment:
     table.only("question", "rounds", "releases", "condition", *_SHARED)
+    if not _NAME.fullmatch(name):
+        raise table.fail(None, f"{name!r} must be letters, digits and . _ + - only, at most 60 of them")
     listed = table.get("condition", list)
-    conditions = []
+    conditions, own_rounds = [], {}
     for number, entry in enumerate(listed):
         if not isinstance(entry, dict):
             raise table.fail("condition", f"entry {number + 1} must be a table: write [[experiment.{name}.condition]]")
         merged = {key: table.values[key] for key in _SHARED if key in table.values} | entry
-        conditions.append(_condition(table.nth("condition", number, merged)))
+        own = table.nth("condition", number, merged)
+        conditions.append(_condition(own))
+        if "rounds" in entry:
+            own_rounds[conditions[-1].name] = _rounds(own)
     names = [condition.name for condition in conditions]
     if not names or len(set(names)) != len(names):
         raise table.fail("condition", f"needs at least one condition, each with a name of its own; found {names}")
+    releases = table.get("releases", bool, False)
+    return Experiment(name, table.get("question", str), tuple(conditions), _rounds(table), own_rounds, releases)
+
+
+def _rounds(table: Table) -> int:
     rounds = table.get("rounds", int, 10)
     if rounds < 1:
         raise table.fail("rounds", f"{rounds} must be at least 1")
-    releases = table.get("releases", bool, False)
-    return Experiment(name, table.get("question", str), tuple(conditions), rounds, releases)
+    return rounds
 
 
 def _condition(table: Table) -> Condition:
-    table.only("name", *_SHARED)
+    table.only("name", "rounds", *_SHARED)
+    name = table.get("name", str)
+    if not _NAME.fullmatch(name):
+        raise table.fail("name", f"{name!r} must be letters, digits and . _ + - only, at most 60 of them")
     machine_threads = table.get("machine_threads", int, -1)
     if machine_threads == 0 or machine_threads < -1:
         raise table.fail("machine_threads", f"{machine_threads} must be at least 1")
@@ -83,7 +98,7 @@ def _condition(table: Table) -> Condition:
     if len(arms) != 2 or not set(arms) <= {"cli", "api"}:
         raise table.fail("arms", 'must be two of "cli" and "api"')
     return Condition(
-        name=table.get("name", str),
+        name=name,
         parameter_files=table.texts("parameter_files"),
         images=table.get("images", str),
         cli=_settings(table.table("cli", optional=True), "option"),

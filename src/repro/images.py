@@ -2,14 +2,16 @@
 
 Images are looked for in the folder that ``REPRO_IMAGES`` names, then in ``.cache/images``, then
 downloaded; each is used only if it has its sha256. Where the network is not there the set's
-``fallback`` is used instead and says so: digests keep its measurements apart from the others.
+``fallback`` is used instead and says so: digests keep its measurements apart from the others. A set
+with a ``seed`` is drawn by ``repro.synthetic`` into ``.cache/images`` instead: it needs no network.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,9 +55,11 @@ def image_set(
     if name not in root.values:
         raise ConfigError(f"unknown image set {name!r}; {layout.shown(file)} has: {', '.join(root.values)}")
     table = root.table(name)
-    table.only("about", "source", "fallback", "fixed", "moving")
+    table.only("about", "source", "fallback", "size_px", "seed", "fixed", "moving")
     fallback = table.get("fallback", str, "")
-    entries = [_entry(table.table(which)) for which in ("fixed", "moving")]
+    entries = [_entry(table.table(which), drawn="seed" in table.values) for which in ("fixed", "moving")]
+    if "seed" in table.values:
+        _draw(entries, size_px(table), table.get("seed", int), cache / "images", say)
     try:
         fixed, moving = (_find(one, file.parent, cache / "images", offline, say) for one in entries)
     except downloads.UnreachableError as error:
@@ -72,9 +76,17 @@ def image_set(
     return ImageSet(name, fixed, moving, entries[0].sha256, entries[1].sha256)
 
 
+def size_px(table: Table) -> tuple[int, ...]:
+    """Width and height (and depth) of a set's images. Raises ConfigError."""
+    size = table.get("size_px", list)
+    if len(size) not in (2, 3) or not all(type(one) is int and one > 0 for one in size):
+        raise table.fail("size_px", f"{size} must be [width, height] or [width, height, depth]")
+    return tuple(size)
+
+
 @dataclass(frozen=True)
 class _Entry:
-    """One image as data/images.toml has it: a URL, or the path of a committed file."""
+    """One image as data/images.toml has it: a URL, the path of a committed file, or neither where it is drawn."""
 
     name: str
     sha256: str
@@ -82,7 +94,7 @@ class _Entry:
     path: str
 
 
-def _entry(table: Table) -> _Entry:
+def _entry(table: Table, *, drawn: bool) -> _Entry:
     table.only("name", "url", "path", "sha256")
     sha256, name = table.get("sha256", str), table.get("name", str)
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
@@ -90,14 +102,36 @@ def _entry(table: Table) -> _Entry:
     if name != Path(name).name or not name.strip("."):
         raise table.fail("name", f"{name!r} must be a file name without folders")
     url, path = table.get("url", str, ""), table.get("path", str, "")
-    if bool(url) == bool(path):
+    if drawn and (url or path):
+        raise table.fail(None, "a set with a seed is drawn: 'url' and 'path' do not belong here")
+    if not drawn and bool(url) == bool(path):
         raise table.fail(None, "one of 'url' and 'path' must say where the image is")
     if url and not url.startswith("https://"):
         raise table.fail("url", f"{url!r} must start with https://")
     return _Entry(name, sha256, url, path)
 
 
+def _draw(entries: Sequence[_Entry], size: Sequence[int], seed: int, cache: Path, say: Callable[[str], None]) -> None:
+    """Draw the images of a set that are not there yet; each file takes its place as a whole."""
+    if all((cache / entry.name).is_file() for entry in entries):
+        return
+    from repro import synthetic  # numpy only where it is needed
+
+    say(f"drawing {' and '.join(entry.name for entry in entries)} into {layout.shown(cache)}")
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        for file, entry in zip(synthetic.write_pair(Path(folder), size, seed), entries, strict=True):
+            file.replace(cache / entry.name)
+
+
 def _find(entry: _Entry, data: Path, cache: Path, offline: bool, say: Callable[[str], None]) -> Path:
+    if not entry.path and not entry.url:
+        return _verified(
+            cache / entry.name,
+            entry,
+            "delete it, so that it is drawn anew; if that gives the same, "
+            "numpy draws differently here: say so in an issue",
+        )
     if entry.path:
         return _verified(data / entry.path, entry, "restore it with: git checkout data")
     if folder := os.environ.get(FOLDER_VARIABLE):

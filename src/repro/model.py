@@ -134,8 +134,15 @@ class Experiment:
     question: str
     conditions: tuple[Condition, ...]
     rounds: int = 10
+    """At most, for every condition without an entry in `own_rounds`."""
+    own_rounds: Mapping[str, int] = field(default_factory=dict)
+    """Condition -> rounds at most, for those whose trials are long."""
     releases: bool = False
     """Whether it is about every itk-elastix release, API-only entries included."""
+
+    def rounds_of(self, condition: str) -> int:
+        """Rounds at most of the condition of this name."""
+        return self.own_rounds.get(condition, self.rounds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,9 @@ Releases = Annotated[bool, typer.Option("--releases", help="The API-only release
 Out = Annotated[Path, typer.Option(help="Results folder.", show_default="results")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never open a connection; say what is missing.")]
 Experiments = Annotated[list[str] | None, typer.Option("--experiment", help="Experiment; may be repeated.")]
+ExperimentsFile = Annotated[
+    Path | None, typer.Option("--experiments", metavar="FILE", help="Your own experiments instead of the project's.")
+]
 Rounds = Annotated[int | None, typer.Option(min=1, help="Most rounds a condition; default: the experiment's.")]
 Shard = Annotated[str, typer.Option(metavar="I/N", help="Only part I of N of the conditions.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
@@ -86,8 +89,14 @@ def _is_fetched(pair: Pair) -> bool:
     return True
 
 
-def chosen_experiments(names: list[str] | None, *, quick: bool = False) -> list[Experiment]:
-    """Experiments by name; none: those of the main job. Raises ConfigError on an unknown one."""
+def chosen_experiments(names: list[str] | None, *, quick: bool = False, file: Path | None = None) -> list[Experiment]:
+    """Experiments by name; none: those of the main job, or all of the user's own file.
+
+    Raises ConfigError on an unknown one, or a file that cannot be used.
+    """
+    if file is not None:
+        own = load_experiments(file)
+        return choose(own, names or own, file)
     return choose(load_experiments(), names or (QUICK_EXPERIMENTS if quick else DEFAULT_EXPERIMENTS))
 
 

@@ -45,7 +45,7 @@ def plan_all(
     for pair in pairs:
         paths = plan.paths_of(pair, PATHS)
         for experiment, condition in plan.for_pair(pair, plan.shard(chosen, *shard)):
-            count = rounds or experiment.rounds
+            count = rounds or experiment.rounds_of(condition.name)
             steps = plan.rounds(pair, experiment, condition, count, seed, paths)
             starts = plan.start_trials(pair, experiment, condition, paths)
             entry = Planned(

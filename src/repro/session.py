@@ -279,6 +279,7 @@ def _about(experiment: Experiment, work: Iterable[tuple[Experiment, Prepared]]) 
         "name": experiment.name,
         "question": experiment.question,
         "rounds": experiment.rounds,
+        "own_rounds": dict(experiment.own_rounds),
         "conditions": conditions,
     }
 

@@ -50,8 +50,8 @@ def setups(sessions: Iterable[Mapping[str, Any]]) -> dict[tuple[str, ...], Setup
     found: dict[tuple[str, ...], Setup] = {}
     for session in sorted(sessions, key=lambda session: json.dumps(session, sort_keys=True)):
         experiment = session.get("experiment", {})
-        rounds = experiment.get("rounds")
         for name, condition in experiment.get("conditions", {}).items():
+            rounds = experiment.get("own_rounds", {}).get(name, experiment.get("rounds"))
             place = (session.get("machine"), session.get("pair"), session.get("session"), experiment.get("name"), name)
             setup = Setup(str(session.get("lock") or ""), condition, rounds if isinstance(rounds, int) else None)
             found.setdefault(tuple(map(str, place)), setup)
