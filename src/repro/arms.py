@@ -22,6 +22,8 @@ from repro.model import Settings, Trial
 from repro.prepare import Prepared
 
 WORKER = Path(__file__).with_name("worker.py")
+CLOSE_S, PROFILER_S = 5.0, 120.0
+"""Seconds in which a worker, and a profiler with what it has sampled, may end by themselves."""
 
 Facts = Mapping[str, Any]
 """Fields of a Measurement that a trial has found out."""
@@ -62,11 +64,20 @@ class Limits:
 class CliArm:
     """A fresh process of the executable for each trial, timed from start to exit as in the post."""
 
-    def __init__(self, installed: Installed, prepared: Prepared, launcher: Launcher, limits: Limits) -> None:
+    def __init__(
+        self,
+        installed: Installed,
+        prepared: Prepared,
+        launcher: Launcher,
+        limits: Limits,
+        prefix: tuple[str, ...] = (),
+    ) -> None:
+        """``prefix`` stands before the command: a profiler that runs it."""
         self._installed = installed
         self._prepared = prepared
         self._launcher = launcher
         self._limits = limits
+        self._prefix = prefix
         self._environment = environment(installed, prepared, prepared.condition.cli, executable=True)
 
     def run(self, trial: Trial, folder: Path) -> Facts:
@@ -83,7 +94,7 @@ class CliArm:
                 arguments += ["-threads", str(threads)]
         outcome = self._launcher.run(
             Command(
-                argv=(*self._installed.elastix_command, *arguments),
+                argv=(*self._prefix, *self._installed.elastix_command, *arguments),
                 env=self._environment,
                 cwd=folder,
                 stdout=folder / "stdout.txt",
@@ -123,12 +134,15 @@ class ApiArm:
         log: Path,
         limits: Limits,
         interpreter: str = sys.executable,
+        prefix: tuple[str, ...] = (),
     ) -> None:
+        """``prefix`` stands before the interpreter: a profiler that runs the worker."""
         self._installed = installed
         self._prepared = prepared
         self._log = log
         self._limits = limits
         self._interpreter = interpreter
+        self._prefix = prefix
         self._child: LineChild | None = None
         self._versions: dict[str, Any] = {}
         self._first_bytes: int | None = None
@@ -190,13 +204,13 @@ class ApiArm:
     def close(self) -> None:
         """End the worker."""
         if self._child is not None:
-            self._child.close()
+            self._child.close(PROFILER_S if self._prefix else CLOSE_S)
             self._child = None
             self._first_bytes = None
 
     def _start(self) -> dict[str, Any]:
         self._child = LineChild(
-            argv=(self._interpreter, "-I", "-S", str(WORKER), str(self._installed.site_packages)),
+            argv=(*self._prefix, self._interpreter, "-I", "-S", str(WORKER), str(self._installed.site_packages)),
             env=environment(self._installed, self._prepared, self._prepared.condition.api, executable=False),
             cwd=self._log.parent,
             stderr_file=self._log,

@@ -164,6 +164,7 @@ def bench(
     out: opt.Out = layout.RESULTS,
     offline: opt.Offline = False,
     quick: opt.Quick = False,
+    profile: opt.Profile = False,
     defer_exit: opt.DeferExit = False,
 ) -> int:
     """Run an experiment's rounds on both paths; what is measured already is not run again."""
@@ -192,6 +193,7 @@ def bench(
         shard=opt.parse_shard(shard),
         fresh=fresh,
         offline=offline,
+        profile=profile,
         command=tuple(opt.without_folders(argument) for argument in sys.argv[1:]),
     )
     status = measure(options, session.ready(options, _say))

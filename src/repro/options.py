@@ -33,6 +33,9 @@ Shard = Annotated[str, typer.Option(metavar="I/N", help="Only part I of N of the
 AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
 Seed = Annotated[int, typer.Option(help="Seed of the order within the rounds.")]
 Quick = Annotated[bool, typer.Option("--quick", help=f"{QUICK_ROUNDS} rounds of the posted experiment, no more.")]
+Profile = Annotated[
+    bool, typer.Option("--profile", help="An extra, untimed trial a path under py-spy or perf, where they are.")
+]
 Runs = Annotated[int | None, typer.Option(min=1, help="As posted: the same as --rounds.")]
 Precision = Annotated[float, typer.Option(help="Stop at this relative half width of the interval.")]
 Threads = Annotated[int | None, typer.Option(min=0, help="Threads asked for; 0 = physical cores.")]

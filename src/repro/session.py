@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from repro import executables, images, installed, machine, plan, store
+from repro import executables, images, installed, machine, plan, profiling, store
 from repro.arms import ApiArm, Arm, CliArm, Limits
 from repro.bench import ConditionResult, ConditionRun, Listener, Session, Stop, Tally
 from repro.children import Launcher
@@ -50,6 +50,8 @@ class Options:
     shard: tuple[int, int] = (1, 1)
     fresh: bool = False
     offline: bool = False
+    profile: bool = False
+    """Profile each path of each condition once, after its rounds."""
     command: tuple[str, ...] = ()
 
 
@@ -146,6 +148,8 @@ def run(options: Options, checked: Ready, listener: Listener, stop: Stop) -> Sum
     A pair that cannot be had here is recorded as unavailable and the rest runs.
     """
     summary, start = Summary(), time.perf_counter()
+    for words in profiling.missing(options.paths) if options.profile else ():
+        listener.say(words)
     name = machine.machine_id()
     folder = options.out / "raw" / name
     with store.locked(folder), store.named_errors(folder), clean_logs(folder):
@@ -210,16 +214,19 @@ def _run_pair(
             makers = _makers(parts, prepared, launcher, folder, options.limits)
             run = ConditionRun(session, experiment, prepared, kept, makers, listener, stop, summary.tally)
             summary.results.append(run.run())
+            if options.profile and not stop.requested:
+                profiling.take(session, experiment, prepared.condition, makers, listener.say)
 
 
 def _makers(
     parts: Parts, prepared: Prepared, launcher: Launcher, folder: Path, limits: Limits
-) -> Mapping[Path_, Callable[[], Arm]]:
+) -> Mapping[Path_, Callable[..., Arm]]:
+    """What makes each path's arm; called with a profiler's command it makes one that runs under it."""
     log = folder / "logs" / f"worker-{prepared.condition.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     return {
-        "cli": lambda: CliArm(parts.installed, prepared, launcher, limits),
-        "api": lambda: ApiArm(parts.installed, prepared, log, limits, parts.interpreter),
+        "cli": lambda prefix=(): CliArm(parts.installed, prepared, launcher, limits, prefix),
+        "api": lambda prefix=(): ApiArm(parts.installed, prepared, log, limits, parts.interpreter, prefix),
     }
 
 

@@ -1,0 +1,166 @@
+"""Where a registration spends its time: one extra, untimed trial a path under a sampling profiler.
+
+Asked for with ``bench --profile``. The API's worker runs under py-spy, which sees Python's and native
+frames of its main thread, or, where there is no py-spy, under perf; the executable under perf. Both are
+used where they are on the PATH and never required. What is kept are folded stacks, one a line with its
+number of samples: ``a;b;c 12`` says that in 12 samples c ran, called by b, called by a. Flame graph
+viewers read them (speedscope.app, inferno, flamegraph.pl).
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from repro import store
+from repro.arms import Arm
+from repro.bench import Session
+from repro.errors import TrialError
+from repro.layout import shown
+from repro.model import Condition, Experiment, Path_, Trial
+
+HERTZ = 199
+"""Samples a second; prime, so that nothing periodic hides between them."""
+_SCRIPT_S = 300.0
+_REGISTERING = "register (worker.py"
+"""The worker's frame below which a registration runs; what is not below it is loading."""
+
+# py-spy talks on the stdout on which the worker answers; so it gets the log for its own, and the worker the pipe.
+_ASIDE = ("sh", "-c", 'exec 3>&1 1>&2; exec "$@"', "sh")
+_BACK = ("sh", "-c", 'exec 1>&3 3>&-; exec "$@"', "sh")
+
+Prefix = tuple[str, ...]
+Makers = Mapping[Path_, Callable[..., Arm]]
+"""Makes each path's arm; called with a prefix, one that runs under it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profiler:
+    """A tool that starts a command and samples it."""
+
+    name: str
+    program: str
+
+    def prefix(self, file: Path) -> Prefix:
+        """What stands before the command; the tool writes the file."""
+        if self.name == "py-spy":
+            options = ("--native", "--rate", str(HERTZ), "--format", "raw", "--output", str(file))
+            return (*_ASIDE, self.program, "record", *options, "--", *_BACK)
+        return (self.program, "record", "-q", "-F", str(HERTZ), "-g", "-o", str(file), "--")
+
+    def folded(self, file: Path) -> list[str]:
+        """The folded stacks in what the tool wrote, the most frequent first. Raises TrialError."""
+        if not file.is_file():
+            raise TrialError(f"{self.name} wrote nothing")
+        if self.name == "py-spy":
+            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+            return _sorted(_without_folders(line) for line in lines if _REGISTERING in line)
+        command = (self.program, "script", "-i", str(file), "-F", "comm,ip,sym,dso")
+        try:
+            ended = subprocess.run(
+                command, capture_output=True, check=True, timeout=_SCRIPT_S, stdin=subprocess.DEVNULL
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise TrialError(f"perf script failed: {error}") from error
+        return fold(ended.stdout.decode("utf-8", errors="replace"))
+
+
+def profiler(path: Path_) -> Profiler | None:
+    """The tool that can profile the path here; None: there is none."""
+    for name in ("py-spy", "perf") if path == "api" else ("perf",):
+        beside = str(Path(sys.executable).parent)
+        if program := shutil.which(name) or shutil.which(name, path=beside):
+            return Profiler(name, program)
+    return None
+
+
+def missing(paths: Container[str]) -> list[str]:
+    """What cannot be profiled here, in words."""
+    wanted: dict[Path_, str] = {
+        "cli": "the executable is not profiled: perf is not on the PATH",
+        "api": "the API is not profiled: neither py-spy nor perf is on the PATH",
+    }
+    return [words for path, words in wanted.items() if path in paths and profiler(path) is None]
+
+
+def take(
+    session: Session, experiment: Experiment, condition: Condition, makers: Makers, say: Callable[[str], None]
+) -> None:
+    """Profile each path of a condition once, into ``<pair>/profiles/<experiment>.<condition>.<path>.folded``.
+
+    A profile that fails is said and leaves nothing: it is no measurement.
+    """
+    folder = session.machine_folder / session.pair.name / "profiles"
+    for path, make in makers.items():
+        tool = profiler(path)
+        if tool is None or path not in session.paths or path not in condition.arms:
+            continue
+        file = folder / f"{experiment.name}.{condition.name}.{path}.folded"
+        arm_number = condition.arms.index(path)
+        trial = Trial(session.pair.name, experiment.name, condition.name, arm_number, path, "warmup", 0, 0)
+        work = store.work_folder(session.machine_folder)
+        try:
+            raw = work / "profile"
+            arm = make(tool.prefix(raw))
+            try:
+                output = work / "output"
+                output.mkdir()
+                arm.run(trial, output)
+            finally:
+                arm.close()  # the tool writes its file when what it watches has ended
+            lines = tool.folded(raw)
+            folder.mkdir(parents=True, exist_ok=True)
+            file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+            say(f"profile of {condition.name}, {path}, by {tool.name}: {shown(file)}; {busiest(lines)}")
+        except TrialError as error:
+            say(f"no profile of {condition.name}, {path}: {error}")
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def busiest(lines: Iterable[str], number: int = 3) -> str:
+    """The innermost functions with the most samples, in per cent."""
+    ran: Counter[str] = Counter()
+    for line in lines:
+        stack, _, count = line.rpartition(" ")
+        ran[stack.rpartition(";")[2]] += int(count)
+    total = ran.total() or 1
+    return ", ".join(f"{name} {count / total:.0%}" for name, count in ran.most_common(number)) or "no samples"
+
+
+def fold(script: str) -> list[str]:
+    """The folded stacks of ``perf script -F comm,ip,sym,dso``: samples apart by empty lines, innermost frame first."""
+    stacks = []
+    for sample in re.split(r"\n\s*\n", script):
+        command, *frames = [line for line in sample.splitlines() if line.strip()] or [""]
+        names = [_frame(frame) for frame in reversed(frames)]
+        if names:
+            stacks.append(f"{';'.join([command.strip().replace(';', ':'), *names])} 1")
+    return _sorted(stacks)
+
+
+def _frame(line: str) -> str:
+    """``  7f00 itk::Name(int) (/lib/libITK.so)`` as ``itk::Name(int)``; without a symbol the library's name."""
+    _, _, rest = line.strip().partition(" ")
+    symbol, _, library = rest.rpartition(" (")
+    name = f"[{PurePath(library.rstrip(')')).name}]" if symbol in ("", "[unknown]") else symbol
+    return name.replace(";", ":")
+
+
+def _without_folders(line: str) -> str:
+    """A line of py-spy whose frames name files without their folders, which name users and homes."""
+    return re.sub(r"\((?:[^();]*[/\\])([^();/\\]+)\)", r"(\1)", line)
+
+
+def _sorted(lines: Iterable[str]) -> list[str]:
+    counted: Counter[str] = Counter()
+    for line in lines:
+        stack, _, count = line.rpartition(" ")
+        counted[stack] += int(count) if count.isdigit() else 0
+    return [f"{stack} {count}" for stack, count in sorted(counted.items(), key=lambda one: (-one[1], one[0]))]

@@ -1,0 +1,58 @@
+"""Profiles: what perf and py-spy write becomes folded stacks without anyone's folders."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from repro import profiling
+from repro.errors import TrialError
+from repro.profiling import Profiler, busiest, fold, missing
+
+SCRIPT = """elastix
+\t    7f01 itk::Inner(int) (/home/someone/lib/libITK.so)
+\t    7f00 main (/home/someone/bin/elastix)
+
+elastix
+\t    7f01 itk::Inner(int) (/home/someone/lib/libITK.so)
+\t    7f00 main (/home/someone/bin/elastix)
+
+elastix
+\t    7f09 [unknown] (/home/someone/lib/libc.so.6)
+"""
+
+
+def test_the_samples_of_perf_are_folded_from_the_outermost_frame_in() -> None:
+    assert fold(SCRIPT) == ["elastix;main;itk::Inner(int) 2", "elastix;[libc.so.6] 1"]
+    assert fold("") == []
+
+
+def test_only_the_registration_is_kept_of_what_py_spy_saw(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.write_text(
+        "main (worker.py:9);load (worker.py:3);import itk (/home/someone/itk/__init__.py:1) 50\n"
+        "main (worker.py:9);register (worker.py:7);itk::Inner (/home/someone/lib/libITK.so) 3\n"
+        "main (worker.py:9);register (worker.py:8);itk::Other (libITK.so) 4\n"
+    )
+    lines = Profiler("py-spy", "py-spy").folded(raw)
+    assert [line.rpartition(";")[2] for line in lines] == ["itk::Other (libITK.so) 4", "itk::Inner (libITK.so) 3"]
+    assert busiest(lines) == "itk::Other (libITK.so) 57%, itk::Inner (libITK.so) 43%"
+
+
+def test_a_tool_that_wrote_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(TrialError, match="perf wrote nothing"):
+        Profiler("perf", "perf").folded(tmp_path / "absent")
+
+
+def test_absent_tools_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    assert [words.partition(" is not profiled")[0] for words in missing(("cli", "api"))] == [
+        "the executable",
+        "the API",
+    ]
+    assert missing(("api",)) == ["the API is not profiled: neither py-spy nor perf is on the PATH"]
+    monkeypatch.setattr(shutil, "which", lambda name, **_: f"/usr/bin/{name}" if name == "perf" else None)
+    assert missing(("cli", "api")) == []
+    tool = profiling.profiler("api")
+    assert tool is not None
+    assert tool.name == "perf"
