@@ -64,6 +64,15 @@ def test_conditions_inherit_from_their_experiment_and_replace_it(tmp_path: Path)
             'name = "second"\nrounds = 0',
             r"line 12, .*rounds.: 0 must be at least 1",
         ),
+        ('images = "posted"', 'images = "posted"\nmeasures = "speed"', r"line 6, key .*measures'.*first-result"),
+        ('name = "first"', 'name = "first"\nstrategy = "magic"', r"line 8, key .*strategy'"),
+        ('name = "first"', 'name = "first"\nmeasures = "first-result"', r"strategy'.*interpreters, worker, recipe"),
+        (
+            'name = "first"',
+            'name = "first"\nmeasures = "loading"\nloading = { by = "magic" }',
+            r"line 9, key .*loading.by'.*posted, class-first",
+        ),
+        ('name = "first"', 'name = "first"\nregistrations = 0', r"line 8, key .*registrations'.*at least 1"),
     ],
 )
 def test_an_error_names_file_line_and_key(tmp_path: Path, old: str, new: str, said: str) -> None:

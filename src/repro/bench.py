@@ -207,7 +207,7 @@ class ConditionRun:
                 self._arms[trial.arm] = self._makers[trial.path]()
             fields |= self._arms[trial.arm].run(trial, folder)
             fields |= _load_by_others(before, load.snapshot(), fields)
-            if trial.phase != "start":
+            if "result_digest" in fields:
                 store.keep_transform(self._session.machine_folder, fields["result_digest"], result_files(folder))
         except TrialError as error:
             fields |= {**error.facts, "status": "timeout" if error.timed_out else "failed", "note": scrub(str(error))}
@@ -244,8 +244,10 @@ class ConditionRun:
             moving_sha256=inputs.moving_sha256,
             params_sha256=inputs.params_sha256,
             transform=self._prepared.transform,
-            jobs=self._condition.jobs,
+            jobs=self._prepared.jobs,
+            registrations=self._prepared.registrations,
             strategy=self._condition.strategy,
+            measures=self._condition.measures,
             **fields,
         )
 
@@ -253,8 +255,8 @@ class ConditionRun:
         """Compare the two results of each complete round that has not been compared yet."""
         for step in steps:
             first, second = self._lines(step)
-            if first is None or second is None:
-                continue
+            if first is None or second is None or not first.get("result_digest"):
+                continue  # a round is not complete, or has no results
             keys = (first["key"], second["key"])
             if self._kept.apart_px(keys) is not None:
                 continue
@@ -291,7 +293,7 @@ class ConditionRun:
 def _load_by_others(before: Snapshot, after: Snapshot, fields: Mapping[str, Any]) -> dict[str, float]:
     """How busy others kept the machine; unknown where the child's own share is not known whole."""
     user_s, system_s = fields.get("user_s"), fields.get("system_s")
-    if user_s is None or system_s is None or "load_s" in fields:
+    if user_s is None or system_s is None or fields.get("load_s", fields["wall_s"]) != fields["wall_s"]:
         return {}
     others = load.between(before, after, user_s + system_s)
     return {} if others is None else {"other_cores": others.other_cores, "stolen_cores": others.stolen_cores}

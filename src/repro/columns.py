@@ -32,6 +32,7 @@ TRIALS = (
     Column("path", "text", "`cli` or `api`."),
     Column("position", "whole", "0 or 1: first or second in its round."),
     Column("status", "text", "`ok`, `failed`, `timeout` or `unavailable`."),
+    Column("measures", "text", "What wall_s is: `registration`, `loading` or `first-result`."),
     Column("wall_s", "number", "Executable: from start to exit. API: the registration call, without loading."),
     Column(
         "robust_z", "number", "Distance of log(wall_s) from its arm's median, in MADs scaled to standard deviations."
@@ -42,11 +43,13 @@ TRIALS = (
     Column("load_import_itk_s", "number", "Part of load_s: `import itk`."),
     Column("load_read_images_s", "number", "Part of load_s: reading both images."),
     Column("load_registration_class_s", "number", "Part of load_s: first use of the registration class."),
+    Column("results_s", "list", "Of several registrations: seconds from the start until each result was there."),
     Column("resolutions_s", "list", "Seconds of each resolution, from elastix.log."),
     Column("estimation_s", "list", "Seconds of each automatic parameter estimation, from elastix.log."),
     Column("user_s", "number", "User CPU seconds of the child."),
     Column("system_s", "number", "System CPU seconds of the child."),
     Column("peak_bytes", "whole", "Peak resident memory of the child."),
+    Column("disk_bytes", "whole", "Bytes read from the disk while loading; 0: all of it was in the file cache."),
     Column("voluntary_switches", "whole", "Context switches the child asked for."),
     Column("involuntary_switches", "whole", "Context switches forced on the child."),
     Column("other_cores", "number", "Cores that other processes kept busy during the trial, on average."),
@@ -76,6 +79,8 @@ TRIALS = (
     Column("session", "text", "The start of `bench` that it belongs to."),
     Column("key", "text", "Digest of trial, inputs and lock."),
     Column("note", "text", "Why it failed, or a flag worth reading."),
+    Column("registrations", "whole", "Registrations of the trial; more than one are a batch."),
+    Column("first_s", "number", "Seconds from the start of a batch to its first result."),
 )
 
 COMPARISON = (
@@ -159,6 +164,17 @@ COMPARISON = (
     Column("api_metric", "number", "Median final metric value of the API."),
     Column("failed", "whole", "Trials that failed, timeouts included, and were not made good by a rerun."),
     Column("strategy", "text", "How several jobs were run."),
+    Column("measures", "text", "What the seconds are: `registration`, `loading` or `first-result`."),
+    Column("registrations", "whole", "Registrations of a trial; more than one are a batch, which wall_s is of."),
+    Column("cli_first_s", "number", "Median seconds from the start of a batch to its first result, executable."),
+    Column("api_first_s", "number", "The same of the API; of `first-result` from nothing, else its processes warm."),
+    Column("cli_tenth_s", "number", "Of `first-result`: median seconds to the executable's 10th result."),
+    Column("api_tenth_s", "number", "The same of the API."),
+    Column("cli_hundredth_s", "number", "Of `first-result`: median seconds to the executable's 100th result."),
+    Column("api_hundredth_s", "number", "The same of the API."),
+    Column("cli_more_s", "number", "Seconds of each further result of the executable, on average, from these medians."),
+    Column("api_more_s", "number", "The same of the API."),
+    Column("ahead_after", "whole", "Results from which on the API is ahead of the executable; empty: none of these."),
     Column("sessions", "whole", "Starts of `bench` that the row is made of."),
     Column("lock", "text", "Digest of what was installed."),
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from repro import ratios
+from repro import firstresults, ratios
 from repro.columns import COMPARISON
 from repro.flags import SAID, floors, judged
 from repro.load import DISTURBED_CORES
@@ -16,7 +16,7 @@ from repro.trials_table import COUNTED, PLACE, ROW, Setup, numbers_as_text
 
 KINDS = {"text": pl.String(), "list": pl.String(), "whole": pl.Int64(), "number": pl.Float64()}
 SCHEMA = {column.name: KINDS[column.kind] for column in COMPARISON}
-_SAID_BY_BOTH = ("transform", "strategy", "jobs", "machine_threads")
+_SAID_BY_BOTH = ("transform", "strategy", "measures", "jobs", "registrations", "machine_threads")
 """What should be the same in the trials of both paths."""
 _MACHINE = ("os", "arch", "cpu", "physical_cores", "logical_cores")
 
@@ -35,6 +35,7 @@ def rows(trials: pl.DataFrame, raw: Raw, known: Mapping[tuple[str, ...], Setup])
         .join(ratios.of_rows(rounds), on="row", how="left")
         .join(ratios.agreement(rounds, raw.agreements), on="row", how="left")
         .join(ratios.warmup_agreement(trials, raw.agreements), on="row", how="left")
+        .join(firstresults.of_rows(trials), on="row", how="left")
         .with_columns(
             pl.col("rounds").fill_null(0), *(numbers_as_text(f"{name}_rounds") for name in ("outlier", "disturbed"))
         )
@@ -84,6 +85,7 @@ def _of_path(path: str) -> Iterable[pl.Expr]:
         "resolutions_s": _sums("resolutions_s").filter(counted).median(),
         "estimation_s": _sums("estimation_s").filter(counted).median(),
         "cpu_s": (pl.col("user_s") + pl.col("system_s")).filter(counted).median(),
+        "first_s": pl.col("first_s").filter(counted).median(),
         "metric": pl.col("final_metric").filter(counted).median(),
         "load_s": pl.col("load_s").filter(its & (pl.col("status") == "ok")).median(),
         "start_s": pl.col("wall_s").filter(its & (pl.col("status") == "ok") & (pl.col("phase") == "start")).median(),

@@ -6,17 +6,32 @@ import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from repro.config import Table, read_toml
 from repro.errors import ConfigError
 from repro.layout import EXPERIMENTS_TOML, PARAMETER_FILES, shown
-from repro.model import THREADERS, Condition, Experiment, Path_, Settings, ThreadsBy
+from repro.model import (
+    FROM_NOTHING,
+    THREADERS,
+    Cache,
+    Condition,
+    Experiment,
+    LoadBy,
+    Loading,
+    Measures,
+    Path_,
+    Settings,
+    ThreadsBy,
+)
 
 CUSTOM_IMAGES = "custom"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,59}")
 """Names of experiments and conditions: they become names of files."""
-_SHARED = ("parameter_files", "images", "cli", "api", "overrides", "machine_threads", "arms")
+_SHARED = (
+    *("parameter_files", "images", "cli", "api", "overrides", "machine_threads", "arms"),
+    *("measures", "loading", "jobs", "strategy", "registrations"),
+)
 
 
 def load_experiments(file: Path = EXPERIMENTS_TOML) -> dict[str, Experiment]:
@@ -97,6 +112,7 @@ def _condition(table: Table) -> Condition:
     arms = table.texts("arms") or ("cli", "api")
     if len(arms) != 2 or not set(arms) <= {"cli", "api"}:
         raise table.fail("arms", 'must be two of "cli" and "api"')
+    measures = _one_of(table, "measures", Measures, "registration")
     return Condition(
         name=name,
         parameter_files=table.texts("parameter_files"),
@@ -106,16 +122,48 @@ def _condition(table: Table) -> Condition:
         overrides=tuple((key, overrides.get(key, str)) for key in overrides.values),
         machine_threads=None if machine_threads == -1 else machine_threads,
         arms=cast("tuple[Path_, Path_]", arms),
+        jobs=_count(table, "jobs", 1, least=0),
+        strategy=_strategy(table, measures),
+        measures=measures,
+        loading=_loading(table.table("loading", optional=True)) if measures == "loading" else None,
+        registrations=_count(table, "registrations", 0, least=1),
     )
+
+
+def _loading(table: Table) -> Loading:
+    table.only("by", "cache", "bytecode")
+    by, cache = _one_of(table, "by", LoadBy, "posted"), _one_of(table, "cache", Cache, "warm")
+    return Loading(by, cache, table.get("bytecode", bool, True))
+
+
+def _strategy(table: Table, measures: Measures) -> str:
+    strategy = table.get("strategy", str, "")
+    known = FROM_NOTHING if measures == "first-result" else ("",)
+    if strategy not in known:
+        raise table.fail("strategy", f"{strategy!r} must be one of {', '.join(known)}")
+    return strategy
+
+
+def _one_of(table: Table, key: str, words: Any, default: str) -> Any:
+    """The text under the key, which is one of a Literal's words."""
+    word = table.get(key, str, default)
+    if word not in get_args(words):
+        raise table.fail(key, f"{word!r} must be one of {', '.join(filter(None, get_args(words)))}")
+    return word
+
+
+def _count(table: Table, key: str, default: int, *, least: int) -> int:
+    count = table.get(key, int, default)
+    if key in table.values and count < least:
+        raise table.fail(key, f"{count} must be at least {least}")
+    return count
 
 
 def _settings(table: Table, by_default: ThreadsBy) -> Settings:
     table.only("threads", "by", "threader")
     threads = table.get("threads", int, -1)
-    by = table.get("by", str, by_default if threads >= 0 else "none")
-    if by not in get_args(ThreadsBy):
-        raise table.fail("by", f"{by!r} must be one of {', '.join(get_args(ThreadsBy))}")
+    by = _one_of(table, "by", ThreadsBy, by_default if threads >= 0 else "none")
     threader = table.get("threader", str, "")
     if threader and threader not in THREADERS:
         raise table.fail("threader", f"{threader!r} must be one of {', '.join(THREADERS)}")
-    return Settings(threads if threads >= 0 else None, cast("ThreadsBy", by), threader or None)
+    return Settings(threads if threads >= 0 else None, by, threader or None)

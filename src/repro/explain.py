@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from repro import questions, timeline
+from repro import questions, startup, timeline
 from repro.ladder import FAIR, POSTED, Ladder, ladder, quotient
 from repro.measured import Measured, Place, said
 from repro.model import is_api_only
@@ -43,6 +43,7 @@ def text(measured: Measured) -> str:
         parts += [f"## {place[1]} on {place[0]}", ""]
         for experiment, found in ladders(measured, place):
             parts += [*_ladder(experiment, found), ""]
+        parts += [*startup.loading(measured, place), *startup.first_result(measured, place)]
         missing = [name for name in LADDERS if name not in measured.rounds.get(place, {})]
         if missing:
             parts += [f"Not measured: {', '.join(missing)} (`bench {place[1]} --experiment {missing[0]}`).", ""]

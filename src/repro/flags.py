@@ -69,6 +69,7 @@ def _in_effect(row: Row, cli: Said, api: Said) -> dict[str, Any]:
         "threads": _whole(cli["threads"] or api["threads"]),
         "machine_threads": _whole(row["machine_threads"]),
         "jobs": _whole(row["jobs"]),
+        "registrations": _whole(row["registrations"]),
         "threader": api["threader"],
         "work_units": _work_units(api),
         "api_threads": _threads(api),
@@ -76,6 +77,7 @@ def _in_effect(row: Row, cli: Said, api: Said) -> dict[str, Any]:
         "cli_work_units": _work_units(cli),
         "transform": row["transform"] or None,
         "strategy": row["strategy"] or None,
+        "measures": row["measures"] or None,
         "arms": " ".join(arm for arm in (row["arm_0"], row["arm_1"]) if arm),
     }
 

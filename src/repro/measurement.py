@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from repro.model import SCHEMA, Path_, Phase, Status
+from repro.model import SCHEMA, Measures, Path_, Phase, Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +42,14 @@ class Measurement:
     # time
     wall_s: float | None = None
     """What the ratio is made of: the executable from start to exit, as the post timed it; the
-    API call, without loading."""
+    API call, without loading. Where something else is measured (``measures``), that."""
     load_s: float | None = None
     """API, first trial of a worker: interpreter start to images read and class loaded."""
+    first_s: float | None = None
+    """From the start of several registrations to their first result."""
+    results_s: tuple[float, ...] | None = None
+    """Of several registrations: seconds from the start of the first process until each result
+    was there, in the order in which they came."""
     load_parts_s: Mapping[str, float] | None = None
     """API: load_s by part: interpreter, import_itk, read_images, registration_class."""
     resolutions_s: tuple[float, ...] | None = None
@@ -56,6 +61,8 @@ class Measurement:
 
     # memory and scheduling: the child's own
     peak_bytes: int | None = None
+    disk_bytes: int | None = None
+    """Read from the disk while loading (Linux); 0: everything was in the file cache."""
     voluntary_switches: int | None = None
     involuntary_switches: int | None = None
 
@@ -93,7 +100,9 @@ class Measurement:
     transform: str = ""
     """Transform of each parameter file, joined by " + "."""
     jobs: int = 1
+    registrations: int = 1
     strategy: str = ""
+    measures: Measures = "registration"
 
     def line(self) -> dict[str, Any]:
         """The measurement as a JSON-ready mapping."""

@@ -21,10 +21,20 @@ Status = Literal["ok", "failed", "timeout", "unavailable"]
 ThreadsBy = Literal["option", "parameter", "method", "none"]
 """How a path is asked for threads: the executable's ``-threads`` option; the parameter map's
 ``NumberOfThreads`` entry, as posted; ``SetNumberOfThreads(n)``; or not at all."""
+Measures = Literal["registration", "loading", "first-result"]
+"""What a trial's seconds are: one registration; getting ready to register, from nothing; from
+nothing to the last of several results."""
+LoadBy = Literal["posted", "class-first", "gc-off", "modules", "recipe", "fork"]
+"""A way to load itk-elastix; loadways.py says what each does."""
+Cache = Literal["warm", "cold"]
+"""What of the pair is in the file cache when a trial starts: all of it, or nothing."""
 
 SCHEMA = 1
 PLATFORMS = ("linux-64", "linux-aarch64", "osx-64", "osx-arm64", "win-64")
 THREADERS = ("Platform", "Pool", "TBB")
+FROM_NOTHING = ("interpreters", "worker", "recipe")
+"""Strategies of ``first-result``: a fresh interpreter for each registration, one worker that loads as
+posted and stays, the pool of recipe.py."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +111,16 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class Loading:
+    """How the API is loaded where loading is what a condition measures."""
+
+    by: LoadBy = "posted"
+    cache: Cache = "warm"
+    bytecode: bool = True
+    """As fetch compiled it; False: every module is compiled anew, the standard library's too."""
+
+
+@dataclass(frozen=True, slots=True)
 class Condition:
     """Everything that decides a registration besides the pair and the path."""
 
@@ -116,7 +136,13 @@ class Condition:
     machine_threads: int | None = None
     """Threads that ITK is made to believe the machine has; None: what it finds."""
     jobs: int = 1
+    """Registrations side by side; 0: the physical cores."""
+    registrations: int = 0
+    """Registrations of a trial; 0: as many as jobs. A warm-up of ``first-result`` does one."""
     strategy: str = ""
+    measures: Measures = "registration"
+    loading: Loading | None = None
+    """Where loading is measured: how."""
     arms: tuple[Path_, Path_] = ("cli", "api")
     """The two paths of a round; the ratio is the second over the first. The noise floor is
     measured with twice the same path."""

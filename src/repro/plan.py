@@ -60,7 +60,7 @@ def rounds(
 
 def start_trials(pair: Pair, experiment: Experiment, condition: Condition, paths: Collection[str]) -> tuple[Trial, ...]:
     """The timed starts of the executable that does nothing, ahead of a condition."""
-    if "cli" not in condition.arms or "cli" not in paths:
+    if "cli" not in condition.arms or "cli" not in paths or condition.measures == "loading":
         return ()
     arm = condition.arms.index("cli")
     return tuple(

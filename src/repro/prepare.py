@@ -40,6 +40,16 @@ class Prepared:
         settings: Settings = self.condition.settings(path)
         return self.physical_cores if settings.threads == 0 else settings.threads
 
+    @property
+    def jobs(self) -> int:
+        """Registrations side by side: 0 resolved to the physical cores."""
+        return self.condition.jobs or self.physical_cores
+
+    @property
+    def registrations(self) -> int:
+        """Registrations of a trial."""
+        return self.condition.registrations or self.jobs
+
     def write_parameters(self, folder: Path) -> tuple[Path, ...]:
         """Write the parameter files into the folder, in the order in which they run."""
         folder.mkdir(parents=True, exist_ok=True)

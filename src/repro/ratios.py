@@ -15,10 +15,12 @@ _AGREED = ("machine", "pair", "experiment", "condition", "digest_0", "digest_1")
 def complete_rounds(trials: pl.DataFrame, which: pl.Expr = COUNTED) -> pl.DataFrame:
     """The rounds of which both arms were measured, sorted by row and round; from the tidy trials.
 
-    Columns: row, round, and of each arm wall_s, position, session and digest, with _0 or _1 behind it.
+    Columns: row, round, has_results (there are transforms to compare), and of each arm wall_s, position,
+    session and digest, with _0 or _1 behind it.
     """
     measured = trials.filter(which).select(
         *("machine", "pair", "experiment", "condition", "row", "round", "arm"),
+        (pl.col("measures").fill_null("") != "loading").alias("has_results"),
         *("wall_s", "position", "session", pl.col("result_digest").alias("digest")),
     )
     first, second = (
@@ -27,9 +29,9 @@ def complete_rounds(trials: pl.DataFrame, which: pl.Expr = COUNTED) -> pl.DataFr
         .rename({name: f"{name}_{arm}" for name in ("wall_s", "position", "session", "digest")})
         for arm in (0, 1)
     )
-    return first.join(second.drop("machine", "pair", "experiment", "condition"), on=["row", "round"]).sort(
-        "row", "round"
-    )
+    return first.join(
+        second.drop("machine", "pair", "experiment", "condition", "has_results"), on=["row", "round"]
+    ).sort("row", "round")
 
 
 def of_rows(rounds: pl.DataFrame) -> pl.DataFrame:
@@ -82,7 +84,7 @@ def agreement(rounds: pl.DataFrame, agreements: pl.DataFrame) -> pl.DataFrame:
         .agg(
             agreement_px=pl.col("max_px").max(),
             agreement_mean_px=pl.col("mean_px").max(),
-            uncompared=pl.col("max_px").null_count(),
+            uncompared=(pl.col("max_px").is_null() & pl.col("has_results")).sum(),
             split=(pl.col("session_0") != pl.col("session_1")).sum(),
         )
     )

@@ -32,14 +32,16 @@ MEASUREMENT: dict[str, pl.DataType] = {
     **dict.fromkeys(_REQUIRED, _TEXT),
     **dict.fromkeys(("arm", "round", "position", "exit_status"), _WHOLE),
     **dict.fromkeys(("started_utc", "note", "log_threads", "threader"), _TEXT),
-    **dict.fromkeys(("wall_s", "load_s", "user_s", "system_s", "other_cores", "stolen_cores", "final_metric"), _NUMBER),
+    **dict.fromkeys(
+        ("wall_s", "load_s", "user_s", "system_s", "other_cores", "stolen_cores", "final_metric", "first_s"), _NUMBER
+    ),
     "load_parts_s": pl.Struct(dict.fromkeys(LOAD_PARTS, _NUMBER)),
-    **dict.fromkeys(("resolutions_s", "estimation_s"), _NUMBERS),
-    **dict.fromkeys(("peak_bytes", "voluntary_switches", "involuntary_switches"), _WHOLE),
+    **dict.fromkeys(("results_s", "resolutions_s", "estimation_s"), _NUMBERS),
+    **dict.fromkeys(("peak_bytes", "disk_bytes", "voluntary_switches", "involuntary_switches"), _WHOLE),
     **dict.fromkeys(("threads", "machine_threads", "default_threads", "maximum_threads", "work_units"), _WHOLE),
     **dict.fromkeys(("itk", "itk_elastix", "elastix", "python", "cli_source", "result_digest"), _TEXT),
-    **dict.fromkeys(("fixed_sha256", "moving_sha256", "params_sha256", "transform", "strategy"), _TEXT),
-    "jobs": _WHOLE,
+    **dict.fromkeys(("fixed_sha256", "moving_sha256", "params_sha256", "transform", "strategy", "measures"), _TEXT),
+    **dict.fromkeys(("jobs", "registrations"), _WHOLE),
 }
 AGREEMENT: dict[str, pl.DataType] = {
     **dict.fromkeys(("machine", "pair", "experiment", "condition"), _TEXT),

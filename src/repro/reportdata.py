@@ -42,8 +42,12 @@ class Data:
 
     @cached_property
     def compared(self) -> tuple[Row, ...]:
-        """Rows with a ratio of the API to the executable."""
-        return tuple(row for row in self.rows if row["arms"] == "cli api" and row["ratio"])
+        """Rows with a ratio of the API to the executable, of registrations."""
+        return tuple(
+            row
+            for row in self.rows
+            if row["arms"] == "cli api" and row["ratio"] and row["measures"] in (None, "registration")
+        )
 
     @cached_property
     def pairs(self) -> tuple[str, ...]:

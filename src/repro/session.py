@@ -13,8 +13,8 @@ from typing import Any
 
 import psutil
 
-from repro import executables, images, installed, machine, plan, profiling, store
-from repro.arms import ApiArm, Arm, CliArm, Limits
+from repro import executables, images, installed, loadarms, machine, plan, profiling, store
+from repro.arms import Limits
 from repro.bench import ConditionResult, ConditionRun, Listener, Session, Stop, Tally
 from repro.children import Launcher
 from repro.errors import ConfigError, UnavailableError
@@ -24,8 +24,9 @@ from repro.installed import Installed
 from repro.interpreter import pair_interpreter
 from repro.kept import Kept
 from repro.layout import RESULTS
+from repro.makers import makers
 from repro.measurement import TOLERANCE_PX
-from repro.model import SCHEMA, Condition, Experiment, Pair, Path_, digest
+from repro.model import SCHEMA, Condition, Experiment, Pair, digest
 from repro.prepare import Prepared, custom_images, prepare
 from repro.scrub import clean_logs
 
@@ -136,6 +137,9 @@ def _work(options: Options, say: Callable[[str], None]) -> Work:
     work = []
     for experiment, condition in plan.shard(chosen, *options.shard):
         changed = _changed(condition, options, has_custom=custom is not None)
+        if reason := loadarms.impossible(changed):
+            say(f"{experiment.name}/{condition.name} is left out here: {reason}")
+            continue
         if changed.images not in sets:
             sets[changed.images] = images.image_set(changed.images, offline=options.offline, say=say)
         work.append((experiment, prepare(changed, sets[changed.images], physical_cores())))
@@ -211,23 +215,11 @@ def _run_pair(
                 return
             raw = folder / f"{experiment.name}.jsonl"
             kept = Kept(raw, {**common, "experiment": _about(experiment, work)}, lambda: _end(header))
-            makers = _makers(parts, prepared, launcher, folder, options.limits)
-            run = ConditionRun(session, experiment, prepared, kept, makers, listener, stop, summary.tally)
+            made = makers(parts.installed, prepared, launcher, folder, options.limits, parts.interpreter)
+            run = ConditionRun(session, experiment, prepared, kept, made, listener, stop, summary.tally)
             summary.results.append(run.run())
-            if options.profile and not stop.requested:
-                profiling.take(session, experiment, prepared.condition, makers, listener.say)
-
-
-def _makers(
-    parts: Parts, prepared: Prepared, launcher: Launcher, folder: Path, limits: Limits
-) -> Mapping[Path_, Callable[..., Arm]]:
-    """What makes each path's arm; called with a profiler's command it makes one that runs under it."""
-    log = folder / "logs" / f"worker-{prepared.condition.name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    return {
-        "cli": lambda prefix=(): CliArm(parts.installed, prepared, launcher, limits, prefix),
-        "api": lambda prefix=(): ApiArm(parts.installed, prepared, log, limits, parts.interpreter, prefix),
-    }
+            if options.profile and prepared.condition.measures == "registration" and not stop.requested:
+                profiling.take(session, experiment, prepared.condition, made, listener.say)
 
 
 def _custom(options: Options) -> ImageSet | None:

@@ -1,14 +1,16 @@
 """The API path's child: a persistent process that registers with itk-elastix when asked.
 
 It is run as a file, by the pair's own interpreter with ``-I -S`` and the pair's own wheels, and
-imports nothing but the standard library, itk and ``resources_used.py`` beside it. It reads one JSON request
-a line on stdin and answers with one JSON line on what was stdout when it started; ITK's and
-elastix's own output goes to stderr, which the parent keeps in a log file.
+imports nothing but the standard library, itk and its neighbours ``resources_used.py`` and
+``loadways.py``. It reads one JSON request a line on stdin and answers with one JSON line on what
+was stdout when it started; ITK's and elastix's own output goes to stderr, which the parent keeps in
+a log file.
 
     python -I -S worker.py SITE_PACKAGES
 
 Requests: ``{"op": "load", "fixed": path, "moving": path}`` answers with the seconds of each part
-of loading; ``{"op": "register", ...}`` (see ``register``) with the seconds of the call, what took
+of loading; ``{"op": "load_by", "by": way, ...}`` with the same of a way of loadways.py, in a
+process that does nothing else; ``{"op": "register", ...}`` (see ``register``) with the seconds of the call, what took
 effect and what the process has used; ``{"op": "stop"}`` ends it. A failed request answers with
 ``error``, with the traceback in the log; the worker lives on.
 """
@@ -50,7 +52,8 @@ class Worker:
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """The answer to one request."""
-        return {"load": self.load, "register": self.register}[request["op"]](request)
+        operations = {"load": self.load, "load_by": self.load_by, "register": self.register}
+        return operations[request["op"]](request)
 
     def load(self, request: dict[str, Any]) -> dict[str, Any]:
         """Import itk, read both images, load the registration class; seconds of each."""
@@ -72,6 +75,12 @@ class Worker:
         self._registration(itk.ParameterObject.New())
         parts["registration_class"] = clock() - start
         return {"parts": parts, **self.versions()}
+
+    def load_by(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Load in one of the ways of loadways.py; what the process has used since its start."""
+        files = (request["fixed"], request["moving"])
+        loaded = _neighbour("loadways").load(request["by"], files, _neighbour)
+        return {**loaded, "used": resources_used.usage(), "peak_bytes": resources_used.peak_bytes()}
 
     def versions(self) -> dict[str, Any]:
         """Versions of the interpreter and of the wheels, as the wheels themselves say them."""

@@ -1,0 +1,175 @@
+"""The two paths where a trial is several registrations, from nothing to the last of their results."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from repro import transforms
+from repro.arms import ApiArm, Arm, CliArm, Facts, Limits, environment, result_facts, result_files
+from repro.children import Launcher, LineChild, tail_of
+from repro.errors import TrialError
+from repro.installed import Installed
+from repro.model import Path_, Trial
+from repro.prepare import Prepared
+
+POOL_CHILD = Path(__file__).with_name("poolchild.py")
+
+
+def makers(
+    installed: Installed, prepared: Prepared, launcher: Launcher, log: Path, limits: Limits, interpreter: str
+) -> Mapping[Path_, Callable[[], Arm]]:
+    """How to make the two arms of a condition that waits for several results."""
+
+    def api() -> Arm:
+        return ApiArm(installed, prepared, log, limits, interpreter)
+
+    apis: dict[str, Callable[[], Arm]] = {
+        "interpreters": lambda: ApiBatch(prepared, api, keep=False),
+        "worker": lambda: ApiBatch(prepared, api, keep=True),
+        "recipe": lambda: PoolBatch(installed, prepared, log, limits, interpreter),
+    }
+    return {
+        "cli": lambda: CliBatch(installed, prepared, launcher, limits),
+        "api": apis[prepared.condition.strategy],
+    }
+
+
+class CliBatch:
+    """Fresh processes of the executable, ``jobs`` at a time."""
+
+    def __init__(self, installed: Installed, prepared: Prepared, launcher: Launcher, limits: Limits) -> None:
+        self._prepared = prepared
+        self._more = ExitStack()
+        others = (self._more.enter_context(Launcher()) for _ in range(prepared.jobs - 1))
+        self._idle = [CliArm(installed, prepared, each, limits) for each in (launcher, *others)]
+
+    def run(self, trial: Trial, folder: Path) -> Facts:
+        """The registrations of one trial, or a start that only says its version."""
+        if trial.phase == "start":
+            return self._idle[0].run(trial, folder)
+        folders = list(_folders(self._prepared, trial, folder))
+        begin, results_s = time.perf_counter(), []
+
+        def one(place: Path) -> Facts:
+            arm = self._idle.pop()
+            try:
+                facts = arm.run(trial, place)
+            finally:
+                self._idle.append(arm)
+            results_s.append(time.perf_counter() - begin)
+            return facts
+
+        with ThreadPoolExecutor(len(self._idle)) as pool:
+            told = list(pool.map(one, folders))
+        return _batch(told, results_s, folders, folder)
+
+    def close(self) -> None:
+        """End the launchers."""
+        self._more.close()
+
+
+class ApiBatch:
+    """Registrations in fresh interpreters, one after the other, or in one that stays (``keep``)."""
+
+    def __init__(self, prepared: Prepared, make: Callable[[], Arm], *, keep: bool) -> None:
+        self._prepared = prepared
+        self._make = make
+        self._keep = keep
+
+    def run(self, trial: Trial, folder: Path) -> Facts:
+        """The registrations of one trial."""
+        folders = list(_folders(self._prepared, trial, folder))
+        begin, results_s, told = time.perf_counter(), [], []
+        arm = self._make()
+        try:
+            for place in folders:
+                told.append(arm.run(trial, place))
+                results_s.append(time.perf_counter() - begin)
+                if not self._keep:
+                    arm.close()
+                    arm = self._make()
+        finally:
+            arm.close()
+        return _batch(told, results_s, folders, folder)
+
+    def close(self) -> None:
+        """Nothing outlives a trial."""
+
+
+class PoolBatch:
+    """Registrations by the recipe's pool of ``jobs`` workers, in a fresh interpreter."""
+
+    def __init__(
+        self, installed: Installed, prepared: Prepared, log: Path, limits: Limits, interpreter: str = sys.executable
+    ) -> None:
+        self._installed = installed
+        self._prepared = prepared
+        self._log = log
+        self._limits = limits
+        self._interpreter = interpreter
+
+    def run(self, trial: Trial, folder: Path) -> Facts:
+        """The registrations of one trial."""
+        folders = list(_folders(self._prepared, trial, folder))
+        threads, images = self._prepared.threads("api") or 1, self._prepared.images
+        with LineChild(
+            argv=(self._interpreter, "-I", "-S", str(POOL_CHILD), str(self._installed.site_packages)),
+            env=environment(self._installed, self._prepared, self._prepared.condition.api, executable=False),
+            cwd=self._log.parent,
+            stderr_file=self._log,
+            memory_limit_bytes=self._limits.memory_bytes,
+        ) as child:
+            child.read(self._limits.timeout_s)
+            start_s = time.perf_counter() - child.started
+            answer = child.ask(
+                {
+                    "fixed": str(images.fixed),
+                    "moving": str(images.moving),
+                    "parameter_files": [str(file) for file in self._prepared.write_parameters(folder / "parameters")],
+                    "outputs": [str(place) for place in folders],
+                    "workers": self._prepared.jobs,
+                    "threads": threads,
+                    "threader": self._prepared.condition.api.threader,
+                },
+                self._limits.timeout_s,
+            )
+        if "error" in answer:
+            raise TrialError(f"the pool failed: {answer['error']}\n{tail_of(self._log)}")
+        facts = {"threads": threads, "python": answer["python"], "itk_elastix": answer["itk_elastix"]}
+        told = [facts | dict(result_facts(place)) for place in folders]
+        return _batch(told, [start_s + each for each in answer["results_s"]], folders, folder)
+
+    def close(self) -> None:
+        """Nothing outlives a trial."""
+
+
+def _folders(prepared: Prepared, trial: Trial, folder: Path) -> Iterator[Path]:
+    """An empty folder for each registration; a warm-up does one."""
+    for number in range(1 if trial.phase == "warmup" else prepared.registrations):
+        place = folder / str(number)
+        place.mkdir()
+        yield place
+
+
+def _batch(told: Sequence[Facts], results_s: list[float], folders: Sequence[Path], folder: Path) -> dict[str, Any]:
+    """The facts of the first registration, with the seconds of all; what was used is not known whole."""
+    results_s.sort()
+    for file in (*result_files(folders[0]), folders[0] / "elastix.log"):
+        shutil.copyfile(file, folder / file.name)
+    different = {transforms.result_digest(result_files(place)) for place in folders}
+    peaks = [facts["peak_bytes"] for facts in told if facts.get("peak_bytes")]
+    of_one = ("user_s", "system_s", "voluntary_switches", "involuntary_switches")
+    return {name: value for name, value in told[0].items() if name not in of_one} | {
+        "wall_s": results_s[-1],
+        "first_s": results_s[0],
+        "results_s": tuple(results_s),
+        "peak_bytes": max(peaks) if peaks else None,
+        "note": f"{len(different)} different results" if len(different) > 1 else "",
+    }

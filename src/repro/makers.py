@@ -1,0 +1,31 @@
+"""Which arms a condition is run with: what it measures decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from repro import batcharms, loadarms
+from repro.arms import ApiArm, Arm, CliArm, Limits
+from repro.children import Launcher
+from repro.installed import Installed
+from repro.model import Path_
+from repro.prepare import Prepared
+
+
+def makers(
+    installed: Installed, prepared: Prepared, launcher: Launcher, folder: Path, limits: Limits, interpreter: str
+) -> Mapping[Path_, Callable[..., Arm]]:
+    """What makes each path's arm. Of a condition that measures registrations it may be called with a profiler's
+    command, and makes an arm that runs under it.
+    """
+    log = folder / "logs" / f"worker-{prepared.condition.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if prepared.condition.measures == "loading":
+        return loadarms.makers(installed, prepared, launcher, log, limits, interpreter)
+    if prepared.condition.measures == "first-result":
+        return batcharms.makers(installed, prepared, launcher, log, limits, interpreter)
+    return {
+        "cli": lambda prefix=(): CliArm(installed, prepared, launcher, limits, prefix),
+        "api": lambda prefix=(): ApiArm(installed, prepared, log, limits, interpreter, prefix),
+    }
