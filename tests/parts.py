@@ -58,7 +58,7 @@ def wheels(site_packages: Path, versions: dict[str, str]) -> None:
         )
         checksum = base64.urlsafe_b64encode(hashlib.sha256(module.read_bytes()).digest()).decode().rstrip("=")
         (about / "RECORD").write_text(
-            f"{module.name},sha256={checksum},{module.stat().st_size}\n{about.name}/RECORD,,\n"
+            f"{module.name},sha256={checksum},{module.stat().st_size}\n{about.name}/METADATA,,\n{about.name}/RECORD,,\n"
         )
 
 

@@ -48,6 +48,12 @@ def test_a_pair_knows_its_executable_and_its_environment(tmp_path: Path) -> None
         ('name = "elastix.zip"', 'name = "elastix.zip", sha256 = "00"', r"line 13.*64 lowercase hexadecimal"),
         ('[elastix."2.0.0"]\ntag', '[elastix."3.0.0"]\ntag', "says where it can be had|tag"),
         ('debian_suites = ["forky", "sid"]', "debian_suites = [1]", r"line 11.*must be text"),
+        ('debian_suites = ["forky", "sid"]', 'debian_suites = ["sid main\\ndeb x"]', r"line 11.*name of a suite"),
+        ('name = "elastix.zip"', 'name = "../elastix.zip"', r"line 13.*must be made of letters"),
+        ('tag = "2.0.0"', 'tag = "../../other"', r"line 10.*must be made of letters"),
+        ("as_of = 2026-03-24", "as_of = 2026-03-24T08:00:00", r"line 6.*must be a date"),
+        ('python = "3.11"', f"python = {'9' * 5000}", "is not valid TOML"),
+        ('python = "3.11"', f"python = {'[' * 5000}", "is not valid TOML"),
     ],
 )
 def test_an_error_names_file_line_and_key(tmp_path: Path, old: str, new: str, said: str) -> None:

@@ -99,11 +99,13 @@ def test_the_private_root_verifies_and_runs_no_hook_of_the_machine(
         'APT::Update::Post-Invoke:: "rm -rf /";\nAcquire::Check-Valid-Until "false";\n'
     )
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, machine))
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/ca.pem")
+    certificates = tmp_path / "ca.pem"
+    certificates.touch()
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates))
     lines = apt._configuration(tmp_path).splitlines()
     assert 'Acquire::http::Proxy "http://proxy.example:3128";' in lines
     assert 'Acquire::Check-Valid-Until "false";' in lines
-    assert 'Acquire::https::CAInfo "/ca.pem";' in lines
+    assert f'Acquire::https::CAInfo "{certificates}";' in lines
     assert 'Acquire::AllowInsecureRepositories "false";' in lines
     assert not [line for line in lines if "Post-Invoke" in line or ("Insecure" in line and '"1"' in line)]
     for setting in ("Dir::Etc::parts", "Dir::Etc::main", "Dir::Etc::sourceparts"):

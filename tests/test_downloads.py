@@ -3,78 +3,50 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import shutil
 import socket
-import ssl
-import subprocess
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import time
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from repro import downloads
+import badserver
+from badserver import Answer, Server
+from repro import downloads, network, transfer
 from repro.downloads import Limits, UnreachableError, download
 from repro.errors import FetchError
 
-CONTENT = b"PK a file of some bytes" * 500
+
+def archive(text: str) -> bytes:
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w") as opened:
+        opened.writestr("file", text)
+    return memory.getvalue()
+
+
+CONTENT = archive("a file of some bytes " * 500)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 QUICK = Limits(connect_s=2, read_s=0.3, total_s=20, attempts=3, pause_s=0.01)
-Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-class Server:
-    """Answers the n-th request with the n-th answer, and the rest with the last."""
-
-    def __init__(self) -> None:
-        self.answers: list[Answer] = []
-        self.requests: list[str] = []
-        self.stop = threading.Event()
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.requests.append(self.path)
-                outer.answers[min(len(outer.requests), len(outer.answers)) - 1](self)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.port = self.http.server_address[1]
-        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
-
-    def url(self, scheme: str = "http") -> str:
-        return f"{scheme}://127.0.0.1:{self.port}/file.zip"
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    one = Server()
-    yield one
-    one.stop.set()
-    one.http.shutdown()
-    one.http.server_close()
+    badserver.direct(monkeypatch)
+    with badserver.serving() as one:
+        yield one
 
 
-def answer(
-    status: int = 200, body: bytes = CONTENT, length: int | None = None, kind: str = "application/zip", **headers: str
-) -> Answer:
-    def send(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(status)
-        handler.send_header("Content-Type", kind)
-        handler.send_header("Content-Length", str(len(body) if length is None else length))
-        for name, value in headers.items():
-            handler.send_header(name, value)
-        handler.end_headers()
-        handler.wfile.write(body)
+def answer(status: int = 200, body: bytes = CONTENT, **options: Any) -> Answer:
+    return badserver.answer(status, body, **options)
 
-    return send
+
+def address(server: Server, scheme: str = "http") -> str:
+    return server.url("/file.zip", scheme)
 
 
 def left(folder: Path) -> list[str]:
@@ -84,7 +56,7 @@ def left(folder: Path) -> list[str]:
 def test_a_good_file_is_kept_and_not_asked_for_again(server: Server, tmp_path: Path) -> None:
     server.answers = [answer()]
     for _ in range(2):
-        assert download(server.url(), "file.zip", sha256=SHA256, folder=tmp_path).read_bytes() == CONTENT
+        assert download(address(server), "file.zip", sha256=SHA256, folder=tmp_path).read_bytes() == CONTENT
     assert len(server.requests) == 1
     assert left(tmp_path) == ["file.zip"]
 
@@ -95,7 +67,7 @@ def test_a_good_file_is_kept_and_not_asked_for_again(server: Server, tmp_path: P
 def test_a_passing_fault_is_tried_again(server: Server, tmp_path: Path, fault: Answer) -> None:
     said: list[str] = []
     server.answers = [fault, fault, answer()]
-    file = download(server.url(), "file.zip", sha256=SHA256, folder=tmp_path, limits=QUICK, say=said.append)
+    file = download(address(server), "file.zip", sha256=SHA256, folder=tmp_path, limits=QUICK, say=said.append)
     assert file.read_bytes() == CONTENT
     assert len(server.requests) == 3
     assert "trying again" in said[0]
@@ -112,7 +84,7 @@ def test_a_passing_fault_is_tried_again(server: Server, tmp_path: Path, fault: A
 def test_a_lasting_fault_is_given_up(server: Server, tmp_path: Path, fault: Answer, words: str) -> None:
     server.answers = [fault]
     with pytest.raises(UnreachableError, match=words):
-        download(server.url(), "file.zip", sha256=SHA256, folder=tmp_path, limits=QUICK)
+        download(address(server), "file.zip", sha256=SHA256, folder=tmp_path, limits=QUICK)
     assert len(server.requests) == QUICK.attempts
     assert left(tmp_path) == []
 
@@ -130,7 +102,7 @@ def test_a_lasting_fault_is_given_up(server: Server, tmp_path: Path, fault: Answ
 def test_what_will_not_pass_is_not_tried_again(server: Server, tmp_path: Path, fault: Answer, words: str) -> None:
     server.answers = [fault]
     with pytest.raises(UnreachableError, match=words) as caught:
-        download(server.url(), "file.zip", folder=tmp_path, limits=QUICK)
+        download(address(server), "file.zip", folder=tmp_path, limits=QUICK)
     assert "file.zip" in str(caught.value)
     assert len(server.requests) == 1
     assert left(tmp_path) == []
@@ -139,7 +111,7 @@ def test_what_will_not_pass_is_not_tried_again(server: Server, tmp_path: Path, f
 def test_another_checksum_is_refused_with_both_and_a_cure(server: Server, tmp_path: Path) -> None:
     server.answers = [answer(body=b"tampered")]
     with pytest.raises(FetchError) as caught:
-        download(server.url(), "file.zip", sha256=SHA256, folder=tmp_path, limits=QUICK)
+        download(address(server), "file.zip", sha256=SHA256, folder=tmp_path, limits=QUICK)
     assert not isinstance(caught.value, UnreachableError)
     for word in ("file.zip", SHA256, hashlib.sha256(b"tampered").hexdigest(), "Not used"):
         assert word in str(caught.value)
@@ -148,10 +120,10 @@ def test_another_checksum_is_refused_with_both_and_a_cure(server: Server, tmp_pa
 
 def test_a_redirect_is_followed_but_not_in_a_circle(server: Server, tmp_path: Path) -> None:
     server.answers = [answer(302, b"", Location="/other.zip"), answer()]
-    assert download(server.url(), "file.zip", sha256=SHA256, folder=tmp_path).is_file()
+    assert download(address(server), "file.zip", sha256=SHA256, folder=tmp_path).is_file()
     server.answers = [answer(302, b"", Location="/file.zip")]
     with pytest.raises(UnreachableError, match="circle"):
-        download(server.url(), "loop.zip", folder=tmp_path, limits=QUICK)
+        download(address(server), "loop.zip", folder=tmp_path, limits=QUICK)
 
 
 def test_a_redirect_to_an_unprotected_address_is_refused() -> None:
@@ -162,18 +134,13 @@ def test_a_redirect_to_an_unprotected_address_is_refused() -> None:
             self.headers = {"location": "http://elsewhere/file.zip"}
 
     with pytest.raises(FetchError, match="unprotected"):
-        downloads._check_headers(Response(), "https://somewhere/file.zip", "file.zip")
+        transfer._check_headers(Response(), "https://somewhere/file.zip", "file.zip")
 
 
 def test_a_stall_ends_after_the_read_timeout(server: Server, tmp_path: Path) -> None:
-    def stall(handler: BaseHTTPRequestHandler) -> None:
-        answer(body=CONTENT[:99], length=len(CONTENT))(handler)
-        handler.wfile.flush()
-        server.stop.wait(60)
-
-    server.answers = [stall]
+    server.answers = [badserver.stalling(server, CONTENT)]
     with pytest.raises(UnreachableError, match="timed out"):
-        download(server.url(), "file.zip", folder=tmp_path, limits=QUICK)
+        download(address(server), "file.zip", folder=tmp_path, limits=QUICK)
     assert left(tmp_path) == []
 
 
@@ -186,14 +153,14 @@ def test_a_trickle_ends_at_the_total(server: Server, tmp_path: Path) -> None:
     server.answers = [trickle]
     limits = Limits(read_s=2, total_s=0.5, pause_s=0.01)
     with pytest.raises(UnreachableError, match=r"longer than 0.5 s"):
-        download(server.url(), "file.zip", folder=tmp_path, limits=limits)
+        download(address(server), "file.zip", folder=tmp_path, limits=limits)
     assert left(tmp_path) == []
 
 
 def test_a_file_that_is_too_large_is_stopped(server: Server, tmp_path: Path) -> None:
     server.answers = [answer(body=b"x" * 100_000)]
     with pytest.raises(FetchError, match="larger than 5,000 bytes"):
-        download(server.url(), "file.zip", folder=tmp_path, limits=Limits(max_bytes=5_000))
+        download(address(server), "file.zip", folder=tmp_path, limits=Limits(max_bytes=5_000))
     assert left(tmp_path) == []
 
 
@@ -242,21 +209,21 @@ def test_a_damaged_file_in_the_cache_is_downloaded_anew(server: Server, tmp_path
     (tmp_path / "file.zip").write_bytes(b"half")
     server.answers = [answer()]
     said: list[str] = []
-    file = download(server.url(), "file.zip", sha256=SHA256, folder=tmp_path, say=said.append)
+    file = download(address(server), "file.zip", sha256=SHA256, folder=tmp_path, say=said.append)
     assert file.read_bytes() == CONTENT
     assert "not the file expected" in said[0]
 
 
 def test_an_unpinned_file_is_trusted_on_first_use_and_a_change_refused(server: Server, tmp_path: Path) -> None:
     said: list[str] = []
-    server.answers = [answer(), answer(body=b"another release")]
-    file = download(server.url(), "file.zip", folder=tmp_path, say=said.append)
+    server.answers = [answer(), answer(body=archive("another release"))]
+    file = download(address(server), "file.zip", folder=tmp_path, say=said.append)
     assert SHA256 in said[-1]
     assert "trusted on first use" in said[-1]
     assert downloads.trusted("file.zip", tmp_path) == SHA256
     file.unlink()
     with pytest.raises(FetchError, match=f"expected {SHA256}, found") as caught:
-        download(server.url(), "file.zip", folder=tmp_path, limits=QUICK)
+        download(address(server), "file.zip", folder=tmp_path, limits=QUICK)
     assert "trusted.json" in str(caught.value)
     assert not file.exists()
 
@@ -264,7 +231,7 @@ def test_an_unpinned_file_is_trusted_on_first_use_and_a_change_refused(server: S
 def test_require_pinned_refuses_before_anything_is_sent(server: Server, tmp_path: Path) -> None:
     server.answers = [answer()]
     with pytest.raises(FetchError, match="--require-pinned"):
-        download(server.url(), "file.zip", folder=tmp_path, require_pinned=True)
+        download(address(server), "file.zip", folder=tmp_path, require_pinned=True)
     assert server.requests == []
 
 
@@ -276,8 +243,6 @@ def test_a_damaged_list_of_trusted_files_is_an_error_not_a_fresh_start(tmp_path:
 
 
 def test_a_proxy_from_the_environment_is_used(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in ("NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(variable)
     for variable in ("HTTP_PROXY", "http_proxy"):
         monkeypatch.setenv(variable, f"http://127.0.0.1:{server.port}")
     server.answers = [answer()]
@@ -285,38 +250,24 @@ def test_a_proxy_from_the_environment_is_used(server: Server, tmp_path: Path, mo
     assert server.requests == ["http://host.invalid/file.zip"]
 
 
-@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
+@badserver.needs_openssl
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 def test_a_ca_bundle_from_the_environment_is_used(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run([*made, *subject], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    server.http.socket = context.wrap_socket(server.http.socket, server_side=True)
+    certificate = badserver.with_certificate(server, tmp_path / "ca")
     server.answers = [answer()]
-    for one in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(one, raising=False)
     with pytest.raises(UnreachableError, match="CERTIFICATE_VERIFY_FAILED"):
-        download(server.url("https"), "file.zip", folder=tmp_path / "c", limits=QUICK)
+        download(address(server, "https"), "file.zip", folder=tmp_path / "c", limits=QUICK)
     monkeypatch.setenv(variable, str(certificate))
-    assert download(server.url("https"), "file.zip", sha256=SHA256, folder=tmp_path / "c", limits=QUICK).is_file()
-
-
-def test_the_bundle_for_requests_comes_first() -> None:
-    assert downloads.ca_bundle({"CURL_CA_BUNDLE": "c", "SSL_CERT_FILE": "s", "REQUESTS_CA_BUNDLE": "r"}) == "r"
-    assert downloads.ca_bundle({"CURL_CA_BUNDLE": "c", "SSL_CERT_FILE": ""}) == "c"
-    assert downloads.ca_bundle({}) is None
+    assert download(address(server, "https"), "file.zip", sha256=SHA256, folder=tmp_path / "c", limits=QUICK).is_file()
 
 
 def test_a_folder_that_cannot_be_written_is_said(server: Server, tmp_path: Path) -> None:
     (tmp_path / "folder").write_text("a file in its place")
     server.answers = [answer()]
     with pytest.raises(FetchError, match="cannot be written"):
-        download(server.url(), "file.zip", sha256=SHA256, folder=tmp_path / "folder", limits=QUICK)
+        download(address(server), "file.zip", sha256=SHA256, folder=tmp_path / "folder", limits=QUICK)
 
 
 def test_writing_replaces_whole_files(tmp_path: Path) -> None:
@@ -325,3 +276,121 @@ def test_writing_replaces_whole_files(tmp_path: Path) -> None:
         downloads.write_atomically(file, json.dumps(content))
     assert json.loads(file.read_text()) == "new"
     assert left(file.parent) == ["state.json"]
+
+
+EVERY_FAULT: dict[str, tuple[Answer, str, str]] = {
+    "another checksum": (answer(body=archive("tampered")), f"sha256 expected {SHA256}, found ", "Try again later"),
+    "cut short": (answer(body=CONTENT[:999]), f"sha256 expected {SHA256}, found ", "Try again later"),
+    "truncated": (
+        answer(body=CONTENT[:99], length=len(CONTENT)),
+        "expected a file, found .*IncompleteRead",
+        "try again",
+    ),
+    "empty": (answer(body=b""), "expected a file, the server sent an empty file", "try again later"),
+    "a web page": (answer(body=b"<html>log in</html>"), "expected a file, found a web page", "open the address"),
+    "redirects": (answer(302, b"", Location="/file.zip"), "found redirects in a circle", "try again later"),
+    "not there": (answer(404), "expected a file, found none: the server answers 404", "open the address"),
+    "out of order": (answer(503), "expected a file, the server answers 503", "try again later"),
+    "too large": (answer(body=b"x" * 100_000), "found one larger than 20,000 bytes", "open the address"),
+}
+
+
+@pytest.mark.parametrize("name", EVERY_FAULT)
+def test_every_refusal_names_file_expected_found_and_cure(server: Server, tmp_path: Path, name: str) -> None:
+    fault, words, cure = EVERY_FAULT[name]
+    server.answers = [fault]
+    limits = Limits(read_s=0.3, attempts=2, pause_s=0.01, max_bytes=20_000)
+    with pytest.raises(FetchError, match=words) as caught:
+        download(address(server), "file.zip", sha256=SHA256, folder=tmp_path, limits=limits)
+    assert "file.zip" in str(caught.value)
+    assert cure in str(caught.value)
+    assert left(tmp_path) == []
+
+
+def test_half_an_archive_is_not_trusted_on_first_use(server: Server, tmp_path: Path) -> None:
+    server.answers = [answer(body=CONTENT[:999]), answer()]
+    said: list[str] = []
+    file = download(address(server), "file.zip", folder=tmp_path, limits=QUICK, say=said.append)
+    assert file.read_bytes() == CONTENT
+    assert "found 999 bytes that are none, or a part of one; trying again" in said[0]
+    assert downloads.trusted("file.zip", tmp_path) == SHA256
+    server.answers = [answer(body=CONTENT[:999])]
+    with pytest.raises(UnreachableError, match="expected a zip archive"):
+        download(address(server), "other.zip", folder=tmp_path, limits=QUICK)
+    assert downloads.trusted("other.zip", tmp_path) == ""
+
+
+def test_a_header_that_trickles_ends_at_the_total(server: Server, tmp_path: Path) -> None:
+    def trickle(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+        while not server.stop.wait(0.05):
+            handler.wfile.write(b"x")
+
+    server.answers = [trickle]
+    start = time.monotonic()
+    with pytest.raises(UnreachableError, match=r"file\.zip: .*longer than 0\.5 s"):
+        download(address(server), "file.zip", folder=tmp_path, limits=Limits(read_s=2, total_s=0.5))
+    assert time.monotonic() - start < 5
+    assert left(tmp_path) == []
+
+
+def test_offline_says_whether_the_file_is_absent_unknown_or_another(tmp_path: Path) -> None:
+    def refused(sha256: str) -> str:
+        with pytest.raises(UnreachableError, match="--offline forbids") as caught:
+            download("https://host.invalid/f", "file.zip", sha256=sha256, folder=tmp_path, offline=True)
+        return str(caught.value)
+
+    assert "is not in" in refused(SHA256)
+    (tmp_path / "file.zip").write_bytes(b"other")
+    assert f"sha256 expected {SHA256}, found {hashlib.sha256(b'other').hexdigest()}" in refused(SHA256)
+    assert "sha256 expected one that was trusted, found" in refused("")
+
+
+def test_a_proxy_that_cannot_be_reached_is_named_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    badserver.direct(monkeypatch)
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:secret@proxy.invalid:3128")
+
+    def unresolved(*_: object, **__: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unresolved)
+    with pytest.raises(UnreachableError, match=r"host\.invalid cannot be reached through the proxy proxy\.") as caught:
+        download("https://host.invalid/f", "file.zip", folder=tmp_path, limits=QUICK)
+    assert "HTTPS_PROXY" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_no_proxy_goes_around_the_proxy(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.invalid:1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    server.answers = [answer()]
+    assert download(address(server), "file.zip", sha256=SHA256, folder=tmp_path).is_file()
+
+
+def test_the_bundle_for_requests_comes_first(tmp_path: Path) -> None:
+    for name in "rsc":
+        (tmp_path / name).touch()
+    r, s, c = (str(tmp_path / name) for name in "rsc")
+    assert network.ca_bundle({"CURL_CA_BUNDLE": c, "SSL_CERT_FILE": s, "REQUESTS_CA_BUNDLE": r}) == r
+    assert network.ca_bundle({"CURL_CA_BUNDLE": c, "SSL_CERT_FILE": ""}) == c
+    assert network.ca_bundle({}) is None
+    assert network.for_uv({"CURL_CA_BUNDLE": c}) == {"SSL_CERT_FILE": c}
+    assert network.for_uv({"REQUESTS_CA_BUNDLE": str(tmp_path)}) == {"SSL_CERT_DIR": str(tmp_path)}
+    with pytest.raises(FetchError, match=r"SSL_CERT_FILE names certificates that are not there: /no/where; correct"):
+        network.ca_bundle({"SSL_CERT_FILE": "/no/where"})
+
+
+def test_apt_gets_the_proxies_that_others_read() -> None:
+    assert network.for_apt({"HTTPS_PROXY": "p", "NO_PROXY": "a,b"}) == {
+        "http_proxy": "",
+        "https_proxy": "p",
+        "no_proxy": "a,b",
+    }
+    assert network.for_apt({"HTTP_PROXY": "P", "http_proxy": "p", "ALL_PROXY": "a"}) == {
+        "http_proxy": "p",
+        "https_proxy": "a",
+        "no_proxy": "",
+    }
+    assert network.for_apt({"HTTPS_PROXY": "p", "NO_PROXY": "*"}) == {"http_proxy": "", "https_proxy": ""}

@@ -18,7 +18,7 @@ import pytest
 from filelock import FileLock
 
 import parts
-from repro import apt, downloads, executables, fetch, installed, layout, wheels
+from repro import apt, downloads, executables, fetch, installed, layout, verify, wheels
 from repro.config import load_pairs
 from repro.downloads import UnreachableError
 from repro.errors import FetchError, UnavailableError
@@ -94,7 +94,7 @@ def test_an_api_only_release_is_fetched_without_an_executable(machine: Machine) 
     assert list(one.provenance["parts"]) == ["wheels"]
     assert not (one.folder / "elastix").exists()
     assert not (one.folder / "run-elastix").exists()
-    assert installed.verify(one) == []
+    assert verify.pair_files(one) == []
     assert one.lock != installed.lock_digest("", {}, one.python_tag)
 
 
@@ -132,7 +132,7 @@ def test_a_given_executable_stays_where_it_is_and_its_place_out_of_the_provenanc
     one = machine.fetch(source=str(program))
     assert one.elastix_command == (str(program),)
     assert str(tmp_path) not in json.dumps(one.provenance)
-    assert installed.verify(one) == []
+    assert verify.pair_files(one) == []
     program.write_text(parts.script() + "# changed\n")
     with pytest.raises(UnavailableError, match="was changed since"):
         installed.load(machine.pair, machine.root)
@@ -268,7 +268,7 @@ def test_stopping_at_any_step_leaves_no_part_and_keeps_what_was_there(
             with pytest.raises(KeyboardInterrupt):
                 machine.fetch()
         assert machine.names() == [machine.pair.name]
-        assert installed.verify(old) == []
+        assert verify.pair_files(old) == []
 
 
 def _interrupt(*_: object) -> None:
@@ -313,7 +313,7 @@ def test_a_killed_fetch_is_cleared_away_by_the_next(tmp_path: Path, monkeypatch:
     machine = Machine(tmp_path, monkeypatch)
     whole = machine.fetch()
     assert machine.names() == [machine.pair.name]
-    assert installed.verify(whole) == []
+    assert verify.pair_files(whole) == []
 
 
 def test_the_temporary_folder_of_a_live_process_stays(machine: Machine) -> None:
@@ -390,11 +390,68 @@ def test_verify_finds_what_was_changed(
     machine: Machine, which: str, harm: Callable[[Path], object], words: str
 ) -> None:
     one = machine.fetch()
-    assert installed.verify(one) == []
+    assert verify.pair_files(one) == []
     harm(one.folder / which)
-    problems = installed.verify(one)
+    problems = verify.pair_files(one)
     assert len(problems) == 1
     assert words in problems[0]
+
+
+def test_verify_finds_what_nobody_vouches_for(machine: Machine) -> None:
+    one = machine.fetch()
+    strangers = ("site-packages/sitecustomize.py", "site-packages/numpy/evil.so", "elastix/elastix-5/lib/libevil.so")
+    for name in strangers:
+        parts.program(one.folder / name)
+    for name in ("site-packages/__pycache__/itk.pyc", "site-packages/.lock"):  # made here, when wheels are installed
+        parts.program(one.folder / name)
+    problems = verify.pair_files(one)
+    assert len(problems) == len(strangers)
+    assert all("was not there when the pair was fetched" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    "state", ["[]", "{}", "[" * 9999, '{"files": 3, "records": {}}', '{"files": {}, "records": 3}']
+)
+def test_verify_tells_a_damaged_list_of_files(machine: Machine, state: str) -> None:
+    one = machine.fetch()
+    (one.folder / "installed.json").write_text(state)
+    (problem,) = verify.pair_files(one)
+    assert "is damaged" in problem
+    assert "fetch again" in problem
+
+
+def test_verify_looks_at_everything_that_fetch_leaves(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REPRO_IMAGES", raising=False)
+    folder, pairs = machine.cache / "releases", [machine.pair]
+    assert verify.everything(pairs, machine.root, machine.cache) == []
+    machine.fetch()
+    archive = parts.release(folder / "elastix-5.3.1.zip")
+    downloads.write_atomically(folder / "trusted.json", json.dumps({archive.name: downloads.sha256_of(archive)}))
+    assert verify.everything(pairs, machine.root, machine.cache) == []
+    change(archive)
+    (machine.cache / "images").mkdir()
+    (machine.cache / "images" / "blobs.tif").write_bytes(b"half")
+    (machine.root / machine.pair.name / "installed.json").write_text("{")
+    problems = verify.everything(pairs, machine.root, machine.cache)
+    for words in ("is damaged", "elastix-5.3.1.zip: sha256 expected", "blobs.tif: sha256 expected"):
+        assert [problem for problem in problems if words in problem and "fetch again" in problem], words
+    assert len(problems) == 3
+    (folder / "trusted.json").write_text("{")
+    assert any("trusted.json" in problem for problem in verify.everything(pairs, machine.root, machine.cache))
+
+
+def test_verify_compares_packages_with_the_index_of_the_day(machine: Machine) -> None:
+    package = machine.cache / "debian" / "sid" / "packages" / "libfoo.deb"
+    package.parent.mkdir(parents=True)
+    package.write_bytes(b"package")
+    one = machine.fetch()
+    provenance = json.loads((one.folder / "provenance.json").read_text())
+    provenance["parts"]["elastix"]["debs"] = {package.name: downloads.sha256_of(package)}
+    (one.folder / "provenance.json").write_text(json.dumps(provenance))
+    assert verify.everything([machine.pair], machine.root, machine.cache) == []
+    change(package)
+    (problem,) = verify.everything([machine.pair], machine.root, machine.cache)
+    assert "libfoo.deb: sha256 expected" in problem
 
 
 def test_offline_opens_no_socket_and_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -422,4 +479,4 @@ def test_a_fetched_pair_is_what_it_says(name: str) -> None:
     )
     versions = {package.name: package.version for package in wheels.installed_packages(one.site_packages)}
     assert versions["itk-elastix"] == one.pair.itk_elastix
-    assert installed.verify(one) == []
+    assert verify.pair_files(one) == []

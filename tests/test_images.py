@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from repro import downloads, layout
+from repro import layout, transfer
 from repro.config import read_toml
 from repro.downloads import UnreachableError
 from repro.errors import ConfigError, FetchError
@@ -47,7 +47,7 @@ class Checkout:
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkout:
     monkeypatch.delenv("REPRO_IMAGES", raising=False)
-    monkeypatch.setattr(downloads, "_retrieve", unreachable)
+    monkeypatch.setattr(transfer, "retrieve", unreachable)
     return Checkout(tmp_path)
 
 
@@ -71,7 +71,7 @@ def test_downloaded_images_are_used(checkout: Checkout, monkeypatch: pytest.Monk
         file.write_bytes(POSTED[file.stem])
         return sha256(POSTED[file.stem])
 
-    monkeypatch.setattr(downloads, "_retrieve", retrieve)
+    monkeypatch.setattr(transfer, "retrieve", retrieve)
     images = checkout.images()
     assert (images.name, images.note) == ("posted", "")
     assert images.fixed.read_bytes() == POSTED["fixed"]
@@ -122,7 +122,7 @@ def test_a_tampered_download_is_refused_and_not_replaced(checkout: Checkout, mon
     def tampered(*_: object) -> str:
         raise FetchError("sha256 expected a, found b")
 
-    monkeypatch.setattr(downloads, "_retrieve", tampered)
+    monkeypatch.setattr(transfer, "retrieve", tampered)
     with pytest.raises(FetchError, match="expected a, found b"):
         checkout.images()
 

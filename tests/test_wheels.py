@@ -96,9 +96,19 @@ def test_a_failed_installation_keeps_the_last_lines(
 def test_the_users_certificates_reach_uv(uv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("SSL_CERT_FILE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/ca.pem")
+    certificates = tmp_path / "ca.pem"
+    certificates.touch()
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates))
     wheels.install(_with_lock(tmp_path, monkeypatch), tmp_path / "target")
-    assert (uv.parent / "certificates.txt").read_text() == "/ca.pem"
+    assert (uv.parent / "certificates.txt").read_text() == str(certificates)
+
+
+@scripts
+def test_uv_is_stopped_after_the_total(uv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wheels, "INSTALL_TIMEOUT_S", 0.3)
+    (uv.parent / "does.py").write_text("import time\ntime.sleep(60)")
+    with pytest.raises(FetchError, match=r"within 0\.3 s and was stopped; fetch again"):
+        wheels.install(_with_lock(tmp_path, monkeypatch), tmp_path / "target")
 
 
 def test_a_missing_lock_says_how_to_make_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,17 +12,29 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from repro import downloads
+from repro import downloads, network, transfer
 from repro.errors import FetchError
 
 KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp")
 _TIMEOUT_S = 600
+RETRIES = 2
+"""Of a file whose download breaks off or stalls, by apt itself."""
+PAUSE_S = 1.0
 _CARRIED = re.compile(r"Acquire::(https?::[^:].*|ForceIPv[46]|Check-Valid-Until|Check-Date) \"[^\"]*\";")
+_BUSY = re.compile(r"  (?:5\d\d|429)  ")
+"""The status in apt's words: "Failed to fetch URL  503  Service Unavailable"."""
+_MISMATCH = re.compile(
+    r"Failed to fetch (\S+)\s+Hash Sum mismatch\s+Hashes of expected file:.*?SHA256:([0-9a-f]{64})"
+    r".*?Hashes of received file:.*?SHA256:([0-9a-f]{64})",
+    re.DOTALL,
+)
+_ANOTHER_MIRROR = "try again later, or let this machine's apt use another mirror"
 _NAME = re.compile(r"(?:^|[,|])\s*([a-z0-9][a-z0-9+.-]*)")
 
 
@@ -63,7 +75,10 @@ def _stanza_uris(stanza: str) -> list[str]:
 
 def _is_debian(uri: str) -> bool:
     """Whether it is the main archive: .../debian, or a list of mirrors named debian.list."""
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError:  # no address, in a file that apt itself complains about
+        return False
     return parts.scheme != "cdrom" and bool({"debian", "debian.list"} & set(parts.path.split("/")))
 
 
@@ -93,11 +108,13 @@ class Apt:
         downloads.write_atomically(root / "status", "")
         downloads.write_atomically(root / "sources.list", "\n".join(lines) + "\n")
         downloads.write_atomically(root / "apt.conf", _configuration(root))
-        return cls(suite, root, {**os.environ, "APT_CONFIG": str(root / "apt.conf"), "LC_ALL": "C.UTF-8"})
+        return cls(
+            suite, root, {**os.environ, **network.for_apt(), "APT_CONFIG": str(root / "apt.conf"), "LC_ALL": "C.UTF-8"}
+        )
 
     def update(self) -> None:
         """Read the index of the suite from the mirror."""
-        self.run("apt-get", "-qq", "update")
+        self._network("apt-get", "-qq", "update")
 
     def closure(self, package: str) -> dict[str, Record]:
         """Every package that apt would install for this one, by name."""
@@ -117,12 +134,23 @@ class Apt:
         absent = [record for file, record in wanted.items() if not _is_whole(file, record)]
         if absent and offline:
             raise downloads.UnreachableError(f"{len(absent)} packages are not in the cache, and --offline")
-        if absent:
-            self.run("apt-get", "-qq", "download", *(f"{one.name}={one.version}" for one in absent), folder=folder)
-        for file, record in wanted.items():
-            if not _is_whole(file, record):
-                found = downloads.sha256_of(file) if file.is_file() else "no file"
-                raise FetchError(f"{file.name}: sha256 expected {record.sha256}, found {found}; delete {self.root}")
+        try:
+            if absent:
+                names = [f"{one.name}={one.version}" for one in absent]
+                for record in absent:  # apt takes a file of the right size for the right one
+                    (folder / record.file).unlink(missing_ok=True)
+                self._network("apt-get", "-qq", "download", *names, folder=folder)
+            for file, record in wanted.items():
+                if not _is_whole(file, record):
+                    found = downloads.sha256_of(file) if file.is_file() else "no file"
+                    raise FetchError(
+                        f"{file.name}: sha256 expected {record.sha256}, found {found}: not used; {_ANOTHER_MIRROR}"
+                    )
+        finally:
+            # What apt leaves of a file that broke off, or that it refused.
+            for file in [*(folder / record.file for record in absent), *folder.glob("*.FAILED")]:
+                if file.is_file() and (file not in wanted or not _is_whole(file, wanted[file])):
+                    file.unlink()
         return list(wanted)
 
     def tidy(self, keep: Iterable[str]) -> None:
@@ -132,6 +160,18 @@ class Apt:
         for file in (self.root / "packages").iterdir():
             if file.name not in kept:
                 file.unlink()
+
+    def _network(self, *command: str, folder: Path | None = None) -> None:
+        """Run what talks to the mirror; apt itself tries stalls again, but no server that is busy."""
+        for attempt in range(1, transfer.ATTEMPTS):
+            try:
+                self.run(*command, folder=folder)
+                return
+            except downloads.UnreachableError as error:
+                if not _BUSY.search(str(error)):
+                    raise
+                time.sleep(PAUSE_S * attempt)
+        self.run(*command, folder=folder)
 
     def run(self, *command: str, folder: Path | None = None, allowed: tuple[int, ...] = (0,)) -> str:
         """What the program prints. Raises UnreachableError with its last words where it fails."""
@@ -147,10 +187,15 @@ class Apt:
                 timeout=_TIMEOUT_S,
             )
         except subprocess.TimeoutExpired as error:
-            raise downloads.UnreachableError(f"{command[0]} did not finish within {_TIMEOUT_S} s") from error
+            raise downloads.UnreachableError(
+                f"{command[0]} did not finish within {_TIMEOUT_S} s; {_ANOTHER_MIRROR}"
+            ) from error
         if done.returncode not in allowed:
-            last = [line for line in done.stderr.splitlines() if line.strip()][-2:]
-            raise downloads.UnreachableError(f"{command[0]} says: {' '.join(last)}")
+            if found := _MISMATCH.search(done.stderr):
+                raise FetchError(
+                    f"{found[1]}: sha256 expected {found[2]}, found {found[3]}: not used; {_ANOTHER_MIRROR}"
+                )
+            raise downloads.UnreachableError(f"{command[0]} says: {_last_words(done.stderr)}; {_ANOTHER_MIRROR}")
         return done.stdout
 
 
@@ -166,7 +211,7 @@ def _configuration(root: Path) -> str:
         ["apt-config", "dump", "Acquire"], check=False, capture_output=True, text=True, timeout=60
     ).stdout
     carried = [line for line in shown.splitlines() if _CARRIED.fullmatch(line)]
-    bundle = downloads.ca_bundle()
+    bundle = network.ca_bundle()
     settings = {
         "Dir": f"{root}/",
         "Dir::Etc::main": "-",
@@ -186,9 +231,9 @@ def _configuration(root: Path) -> str:
         "Acquire::AllowDowngradeToInsecureRepositories": "false",
         "Acquire::Languages": "none",
         "Acquire::GzipIndexes": "true",
-        "Acquire::Retries": "2",
-        "Acquire::http::Timeout": f"{downloads.CONNECT_S:g}",
-        "Acquire::https::Timeout": f"{downloads.CONNECT_S:g}",
+        "Acquire::Retries": str(RETRIES),
+        "Acquire::http::Timeout": f"{transfer.CONNECT_S:g}",
+        "Acquire::https::Timeout": f"{transfer.CONNECT_S:g}",
         **({"Acquire::https::CAInfo": bundle} if bundle else {}),
         "APT::Get::AllowUnauthenticated": "false",
         "APT::Install-Recommends": "false",
@@ -203,10 +248,12 @@ def _configuration(root: Path) -> str:
 
 def _record(text: str) -> Record | None:
     fields = dict(re.findall(r"^([\w-]+): (.*)$", text, re.MULTILINE))
-    if not {"Package", "Version", "Filename", "SHA256", "Size"} <= fields.keys():
+    if not {"Package", "Version", "Architecture", "SHA256", "Size"} <= fields.keys():
         return None
     needs = _NAME.findall(fields.get("Depends", "")) + _NAME.findall(fields.get("Pre-Depends", ""))
     file = f"{fields['Package']}_{fields['Version'].replace(':', '%3a')}_{fields['Architecture']}.deb"
+    if not re.fullmatch(r"[0-9]{1,15}", fields["Size"]) or "/" in file:
+        return None
     provides = _NAME.findall(fields.get("Provides", ""))
     return Record(
         fields["Package"],
@@ -217,6 +264,12 @@ def _record(text: str) -> Record | None:
         frozenset(needs),
         frozenset(provides),
     )
+
+
+def _last_words(said: str) -> str:
+    """The first errors, or where apt names none the last lines."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return " ".join([line for line in lines if line.startswith("E:")][:2] or lines[-2:])
 
 
 def _is_whole(file: Path, record: Record) -> bool:

@@ -23,6 +23,7 @@ _FETCH_AGAIN = "Delete {archive} and fetch again, or give the path of an elastix
 _END, _ZIP64_END = b"PK\5\6", b"PK\6\7"
 _END_BYTES, _LONGEST_COMMENT = 22, 1 << 16
 _NAME_CHARACTERS = 500
+_LINKS_IN_A_ROW = 8
 _WINDOWS_NAMES = {"con", "prn", "aux", "nul"} | {f"{name}{n}" for name in ("com", "lpt") for n in range(10)}
 
 
@@ -107,6 +108,7 @@ def _check(opened: zipfile.ZipFile, entries: list[zipfile.ZipInfo], bounds: Boun
     for entry in entries:
         _check_entry(opened, entry)
     _check_collisions(entries)
+    _check_links(opened, entries)
 
 
 def _check_entry(opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
@@ -154,6 +156,22 @@ def _check_collisions(entries: list[zipfile.ZipInfo]) -> None:
             files.add(_folded(path))
     if both := files & folders:
         raise _UnsafeError(f"{min(both)!r} is a file and a folder at once")
+
+
+def _check_links(opened: zipfile.ZipFile, entries: list[zipfile.ZipInfo]) -> None:
+    """Refuse links that end nowhere, or in a circle."""
+    links = {
+        entry.filename: str(PurePosixPath(entry.filename).with_name(_target(opened, entry)))
+        for entry in entries
+        if _kind(entry) == stat.S_IFLNK
+    }
+    files = {entry.filename for entry in entries if _kind(entry) == stat.S_IFREG}
+    for name in links:
+        end = name
+        for _ in range(_LINKS_IN_A_ROW):
+            end = links.get(end, end)
+        if end not in files:
+            raise _UnsafeError(f"{name!r} is a link that leads to no file in it")
 
 
 def _folded(path: PurePosixPath) -> str:

@@ -79,9 +79,10 @@ def pairs(
 ) -> int:
     """The pairs: versions, whether this platform has them, what is fetched and verified."""
     from repro import pairstable
+    from repro import verify as verification
 
     known = opt.chosen_pairs(None) + (opt.chosen_releases() if releases else [])
-    problems = pairstable.verify(known) if verify else []
+    problems = verification.everything(known) if verify else []
     _show(pairstable.rows(known), pairstable.facts(known), as_json)
     for problem in problems:
         _say(problem)

@@ -16,6 +16,8 @@ from repro.layout import PAIRS_TOML, shown
 from repro.model import PLATFORMS, Archive, Executable, Pair
 
 T = TypeVar("T")
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}", re.ASCII)
+_VERSION = re.compile(r"\d{1,6}(\.\d{1,6}){1,5}", re.ASCII)
 _TYPE_WORDS = {
     str: "text",
     bool: "true or false",
@@ -72,7 +74,8 @@ class Table:
                 return default
             raise self.fail(None, f"{key!r} is missing; it must be {_TYPE_WORDS[kind]}")
         value = self.values[key]
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        # Python counts True among the numbers, and a time among the dates.
+        if not isinstance(value, kind) or (isinstance(value, bool | datetime.datetime) and type(value) is not kind):
             raise self.fail(key, f"{value!r} must be {_TYPE_WORDS[kind]}")
         return value
 
@@ -110,7 +113,8 @@ def read_toml(file: Path) -> Table:
         return Table(file, text, (), tomllib.loads(text))
     except OSError as error:
         raise ConfigError(f"{shown(file)}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
+        # Also what tomllib lets out: numbers of too many digits, tables nested too deep.
         raise ConfigError(f"{shown(file)}: is not valid TOML: {error}") from error
 
 
@@ -156,14 +160,27 @@ def _executable(tables: Table, version: str) -> Executable:
         sha256 = entry.get("sha256", str, "")
         if sha256 and not re.fullmatch(r"[0-9a-f]{64}", sha256):
             raise entry.fail("sha256", "must be 64 lowercase hexadecimal digits, or left out")
-        archives[platform] = Archive(entry.get("name", str), sha256)
-    return Executable(version, table.get("tag", str), archives, table.texts("debian_suites"))
+        archives[platform] = Archive(_word(entry, "name"), sha256)
+    suites = table.texts("debian_suites")
+    if bad := [suite for suite in suites if not _WORD.fullmatch(suite)]:
+        raise table.fail("debian_suites", f"{bad[0]!r} must be the name of a suite")
+    return Executable(version, _word(table, "tag"), archives, suites)
+
+
+def _word(table: Table, key: str) -> str:
+    """A value that becomes a part of a path or an address."""
+    value = table.get(key, str)
+    if not _WORD.fullmatch(value):
+        raise table.fail(key, f"{value!r} must be made of letters, digits, '.', '_', '+' and '-'")
+    return value
 
 
 def _pair(tables: Table, name: str, executables: Mapping[str, Executable]) -> Pair:
     table = tables.table(name)
     table.only("about", "itk_elastix", "elastix", "python", "as_of", "unavailable")
-    itk_elastix, elastix = table.get("itk_elastix", str), table.get("elastix", str)
+    itk_elastix, elastix = _word(table, "itk_elastix"), _word(table, "elastix")
+    if not _VERSION.fullmatch(itk_elastix):
+        raise table.fail("itk_elastix", f"{itk_elastix!r} must be a version, as 0.25.4")
     if name != f"{itk_elastix}-{elastix}":
         raise table.fail(None, f"the name must be '<itk_elastix>-<elastix>', here '{itk_elastix}-{elastix}'")
     if elastix not in executables:
@@ -181,7 +198,7 @@ def _pair(tables: Table, name: str, executables: Mapping[str, Executable]) -> Pa
 def _release(tables: Table, version: str, pairs: Mapping[str, Pair]) -> Pair:
     table = tables.table(version)
     table.only("python", "as_of", "also", "unavailable")
-    if not re.fullmatch(r"\d+(\.\d+)+", version):
+    if not _VERSION.fullmatch(version):
         raise table.fail(None, "the name must be an itk-elastix version, as 0.19.1")
     if there := [pair.name for pair in pairs.values() if pair.itk_elastix == version]:
         raise table.fail(None, f"the pair {there[0]} has this release already; delete one of the two")

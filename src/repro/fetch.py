@@ -139,7 +139,7 @@ def _is_there(pair: Pair, source: str, require_pinned: bool, root: Path) -> Inst
 def _is_as_asked(there: Installed, source: str, require_pinned: bool) -> bool:
     if there.pair.api_only:
         return True
-    if require_pinned and not there.provenance["parts"]["elastix"]["pinned"]:
+    if require_pinned and not _is_pinned(there):
         return False
     if source == "auto":
         return True
@@ -147,6 +147,14 @@ def _is_as_asked(there: Installed, source: str, require_pinned: bool) -> bool:
         return there.cli_source.split()[0] == source
     given = executables.from_path(Path(source))
     return there.cli_source == "given" and there.elastix_command == given.command
+
+
+def _is_pinned(there: Installed) -> bool:
+    """Whether its executable had a checksum from outside; of a damaged provenance, no."""
+    elastix = there.provenance
+    for key in ("parts", "elastix"):
+        elastix = elastix.get(key, {}) if isinstance(elastix, Mapping) else {}
+    return isinstance(elastix, Mapping) and elastix.get("pinned") is True
 
 
 def _check_writable(root: Path) -> None:

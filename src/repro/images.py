@@ -84,6 +84,22 @@ def size_px(table: Table) -> tuple[int, ...]:
     return tuple(size)
 
 
+def here(cache: Path = layout.CACHE, file: Path = layout.IMAGES_TOML) -> list[tuple[Path, str]]:
+    """The images that are on this machine, whether or not they are the right ones, each with its sha256 as it must be.
+
+    Raises ConfigError.
+    """
+    root = read_toml(file)
+    found = []
+    for name in root.values:
+        for which in ("fixed", "moving"):
+            entry = _entry(root.table(name).table(which))
+            folders = (cache / "images", Path(os.environ.get(FOLDER_VARIABLE) or cache / "images").expanduser())
+            places = {file.parent / entry.path} if entry.path else {folder / entry.name for folder in folders}
+            found += [(place, entry.sha256) for place in sorted(places) if entry.path or place.is_file()]
+    return found
+
+
 @dataclass(frozen=True)
 class _Entry:
     """One image as data/images.toml has it: a URL, the path of a committed file, or neither where it is drawn."""

@@ -6,8 +6,6 @@ to start it) and ``provenance.json`` (where each part is from). It appears whole
 
 from __future__ import annotations
 
-import base64
-import csv
 import hashlib
 import json
 from collections.abc import Mapping
@@ -46,7 +44,7 @@ class Installed:
 
 
 def load(pair: Pair, root: Path = layout.PAIRS) -> Installed:
-    """The pair as it was fetched; takes milliseconds, verifies versions but no checksums.
+    """The pair as it was fetched; takes milliseconds, compares versions but no checksums (verify.py does).
 
     Raises UnavailableError where it was not fetched, was fetched for other wheels or another Python,
     or cannot be had on this machine.
@@ -56,12 +54,12 @@ def load(pair: Pair, root: Path = layout.PAIRS) -> Installed:
     if reason := pair.unavailable.get(platform):
         raise UnavailableError(f"cannot be had on {platform}: {reason}")
     try:
-        state = _read(folder / "installed.json")
+        state = read(folder / "installed.json")
         problem = _stale(pair, state, platform)
         there = None if problem else _installed(pair, folder, state)
     except FileNotFoundError:
         raise UnavailableError(_why_absent(pair, root)) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UnavailableError(f"{layout.shown(folder)} is damaged ({error!r}); delete it and fetch again") from error
     if there is None:
         raise UnavailableError(f"{problem}; run: python -m repro fetch {pair.name}")
@@ -78,7 +76,7 @@ def _installed(pair: Pair, folder: Path, state: Mapping[str, Any]) -> Installed:
         elastix_env={name: value.replace(HERE, str(folder)) for name, value in state["environment"].items()},
         cli_source=state["cli_source"],
         lock=state["lock"],
-        provenance=_read(folder / "provenance.json"),
+        provenance=read(folder / "provenance.json"),
     )
 
 
@@ -92,41 +90,8 @@ def unavailable_file(pair: Pair, root: Path = layout.PAIRS) -> Path:
     return root / f"{pair.name}.unavailable.json"
 
 
-def verify(installed: Installed) -> list[str]:
-    """Compare every file of the pair with the checksums recorded when it was fetched (seconds).
-
-    Bytecode is left out: it is made here, and no wheel vouches for it. Returns what differs, a line each.
-    """
-    state = _read(installed.folder / "installed.json")
-    problems = []
-    for name, expected in state["files"].items():
-        given = installed.cli_source == "given"
-        problems += _differs(Path(state["command"][0]) if given else installed.folder / "elastix" / name, expected)
-    for record, expected in state["records"].items():
-        file = installed.site_packages / record
-        problems += _differs(file, expected) or _verify_record(installed.site_packages, file)
-    return problems
-
-
-def _verify_record(site_packages: Path, record: Path) -> list[str]:
-    """Check the files that a wheel's RECORD lists with a checksum."""
-    problems = []
-    with record.open(encoding="utf-8", newline="") as stream:
-        for name, checksum, *_ in csv.reader(stream):
-            if checksum.startswith("sha256=") and not name.endswith(".pyc"):
-                raw = base64.urlsafe_b64decode(checksum.removeprefix("sha256=") + "=")
-                problems += _differs(site_packages / name, raw.hex())
-    return problems
-
-
-def _differs(file: Path, expected: str) -> list[str]:
-    if not file.is_file():
-        return [f"{layout.shown(file)}: is missing"]
-    found = downloads.sha256_of(file)
-    return [] if found == expected else [f"{layout.shown(file)}: sha256 expected {expected}, found {found}"]
-
-
-def _read(file: Path) -> dict[str, Any]:
+def read(file: Path) -> dict[str, Any]:
+    """The object in a JSON file of ours. Raises OSError, ValueError or RecursionError."""
     content = json.loads(file.read_text(encoding="utf-8"))
     if not isinstance(content, dict):
         raise ValueError(f"{file.name} holds no object")
@@ -135,8 +100,8 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _why_absent(pair: Pair, root: Path) -> str:
     try:
-        return str(_read(unavailable_file(pair, root))["reason"])
-    except (OSError, ValueError, KeyError):
+        return str(read(unavailable_file(pair, root))["reason"])
+    except (OSError, ValueError, KeyError, RecursionError):
         return f"is not fetched; run: python -m repro fetch {pair.name}"
 
 

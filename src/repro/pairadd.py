@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from repro import downloads, layout, wheels
+from repro import downloads, layout, network, wheels
 from repro.config import load_pairs, load_releases
 from repro.errors import ConfigError, FetchError
 from repro.model import PLATFORMS, Archive, Executable, Pair
@@ -162,12 +162,11 @@ def missing_wheels(pair: Pair, platform: str) -> str:
     end = f"{pair.as_of + datetime.timedelta(days=1)}T00:00:00Z"
     options = [f"--python-platform={_UV_PLATFORMS[platform]}", f"--python-version={pair.python}"]
     options += ["--only-binary=:all:", f"--exclude-newer={end}", "--quiet", "--no-header"]
-    bundle = downloads.ca_bundle()
     environment = {**os.environ, "MACOSX_DEPLOYMENT_TARGET": _NEWEST_MACOS}
     done = subprocess.run(
         [str(wheels.find_uv()), "pip", "compile", *options, "-"],
         input=wheels.requirements(pair),
-        env=environment | ({"SSL_CERT_FILE": bundle} if bundle else {}),
+        env=environment | network.for_uv(),
         capture_output=True,
         text=True,
         timeout=_TIMEOUT_S,

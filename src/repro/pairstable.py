@@ -7,7 +7,6 @@ from typing import Any
 
 from repro import installed
 from repro.errors import UnavailableError
-from repro.installed import Installed
 from repro.model import Pair
 from repro.platforms import current_platform
 from repro.tables import Rows
@@ -46,18 +45,6 @@ def rows(pairs: Sequence[Pair]) -> Rows:
         ),
         remark="\n".join(f"{fact['pair']}: {fact['reason']}" for fact in known if fact["reason"]),
     )
-
-
-def verify(pairs: Sequence[Pair]) -> list[str]:
-    """Compare all that is fetched with its recorded checksums; what differs, a line each."""
-    return [problem for pair in pairs if (parts := _parts(pair)) for problem in installed.verify(parts)]
-
-
-def _parts(pair: Pair) -> Installed | None:
-    try:
-        return installed.load(pair)
-    except UnavailableError:
-        return None
 
 
 def _state(pair: Pair) -> dict[str, str]:

@@ -73,7 +73,7 @@ def read(file: Path = REPORTED_CSV) -> tuple[Reported, ...]:
                 place = (row["reporter"], row["cpu"])
                 passed[place] = max(passed.get(place, 0), int(row["threads_passed"] or 0))
         return tuple(_reported(runs, passed) for runs in groups.values())
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, TypeError, ArithmeticError, csv.Error) as error:
         raise ConfigError(f"{shown(file)}: cannot be used: {error!r}; restore it from the repository") from error
 
 

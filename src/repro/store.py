@@ -44,7 +44,7 @@ def read_lines(file: Path) -> Iterator[dict[str, Any]]:
     for line in content.split(b"\n"):
         try:
             value = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
             yield value

@@ -12,19 +12,27 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from repro import downloads, layout, platforms
+from repro import layout, network, platforms, transfer
 from repro.errors import FetchError
 from repro.model import Pair
 
 OLDEST_PYTHON = "3.11"
 _LOCK_TIMEOUT_S = 300
+INSTALL_TIMEOUT_S = 3600.0
+"""300 MB at 0.7 Mbit/s."""
 _KEPT_LINES = 12
+_CURE = (
+    "is the package index reachable? Look at the network, at HTTPS_PROXY and NO_PROXY, and at the index that uv is "
+    "told of (UV_DEFAULT_INDEX, uv.toml), then fetch again"
+)
 
 
 def lock_file(pair: Pair) -> Path:
@@ -107,15 +115,26 @@ def install(pair: Pair, target: Path, *, offline: bool = False, say: Callable[[s
         errors="replace",
     )
     last: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
+    start = time.monotonic()
+    late = threading.Timer(INSTALL_TIMEOUT_S, process.kill)
+    late.daemon = True
+    late.start()
     with process:
         assert process.stderr is not None
         for line in process.stderr:
             last.append(line.rstrip())
             if line.startswith(("Downloading", " Downloaded")):
                 say(f"{pair.name}: {line.strip()}")
+    late.cancel()
+    if time.monotonic() - start >= INSTALL_TIMEOUT_S:
+        raise FetchError(f"{pair.name}: uv did not install the wheels within {INSTALL_TIMEOUT_S:g} s and was stopped; "
+                         "fetch again: it goes on with the files that it has whole")  # fmt: skip
     if process.returncode:
-        cure = "run fetch once with network" if offline else "is the package index reachable?"
-        raise FetchError(f"{pair.name}: the wheels could not be installed; {cure} uv says:\n" + "\n".join(last))
+        cure = "run fetch once with network" if offline else _CURE
+        raise FetchError(
+            f"{pair.name}: the wheels of {layout.shown(lock)} could not be installed, nothing of them is used; {cure}. "
+            "uv says:\n" + "\n".join(last)
+        )
 
 
 @dataclass(frozen=True)
@@ -137,7 +156,9 @@ def installed_packages(site_packages: Path) -> list[Package]:
 
 
 def _package(one: metadata.Distribution) -> Package:
-    record = next(file for file in one.files or () if file.name == "RECORD")
+    record = next((file for file in one.files or () if file.name == "RECORD"), None)
+    if record is None:
+        raise FetchError(f"{one.name} {one.version} came without a list of its files (RECORD); fetch again")
     return Package(_normalised(one.name), one.version, _licence(one.metadata), record.as_posix())
 
 
@@ -150,11 +171,20 @@ def _licence(about: Any) -> str:
 
 def locked_versions(pair: Pair) -> dict[str, set[str]]:
     """The versions that the pair's lock names for each package; more than one where they depend
-    on the Python."""
+    on the Python. Raises FetchError where the lock cannot be read."""
+    return versions_in(lock_file(pair))
+
+
+def versions_in(lock: Path) -> dict[str, set[str]]:
+    """The same of any lock."""
     locked: dict[str, set[str]] = {}
-    for line in lock_file(pair).read_text(encoding="utf-8").splitlines():
-        if "==" in line and not line.startswith(("#", " ")):
-            name, _, rest = line.partition("==")
+    try:
+        text = lock.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise FetchError(f"{layout.shown(lock)}: cannot be read ({error}); restore it from the repository") from error
+    for line in text.splitlines():
+        name, _, rest = line.partition("==")
+        if rest.strip() and not line.startswith(("#", " ")):
             locked.setdefault(_normalised(name), set()).add(rest.split()[0])
     return locked
 
@@ -177,5 +207,5 @@ def _normalised(name: str) -> str:
 def _environment() -> dict[str, str]:
     """The user's own, so that proxies and indexes set for uv hold, with the CA bundle that other
     tools are told of."""
-    bundle = downloads.ca_bundle()
-    return {**os.environ, **({"SSL_CERT_FILE": bundle} if bundle else {}), "UV_NO_PROGRESS": "1"}
+    bounds = {"UV_HTTP_CONNECT_TIMEOUT": f"{transfer.CONNECT_S:g}", "UV_HTTP_TIMEOUT": f"{transfer.READ_S:g}"}
+    return {**bounds, **os.environ, **network.for_uv(), "UV_NO_PROGRESS": "1"}

@@ -1,0 +1,317 @@
+"""The parsers that tasks/fuzz.py feeds, each with real input to damage and hostile pieces to put in."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import stat
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+import parts
+import rawdata
+from repro import (
+    apt,
+    archives,
+    downloads,
+    elastixlog,
+    fetch,
+    imagefiles,
+    images,
+    installed,
+    layout,
+    merge,
+    pack,
+    parameters,
+    reported,
+    transforms,
+    verify,
+    wheels,
+)
+from repro.config import load_pairs, load_releases
+from repro.errors import ReproError, UnavailableError
+from repro.experiments import load_experiments
+from repro.platforms import current_platform
+
+Inputs = st.SearchStrategy[bytes]
+TEXTS = tuple(
+    text.encode("utf-8", "surrogatepass")
+    for text in (
+        *("", "\n", '"', "'", "\\", "\x00", "\x1b[2J", "\u202e", "\ud800", "\r\n", "=1+1", "<script>", "../", "..\\"),
+        *("nan", "-inf", "1e308", "-1e308", "1e999", "-1", "0", "true", "null", "9" * 30, "9" * 5000, "0x1f", "1.5"),
+        *("[" * 3000, "{" * 3000, '{"a":' * 3000, "(" * 50, "#", "//", "=", ",", ":", "[x]", "[[x]]", "a.b.c = 1"),
+        *("x" * 3000, " " * 3000, "2026-11-25", "2026-11-25T08:00:00Z", "99999-99-99"),
+    )
+)
+BYTES = (b"", b"\0" * 8, b"\xff" * 8, b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"PK\5\6", b"PK\6\7", b"PK\1\2", b"../../x")
+ODD: Sequence[Any] = (
+    *(None, True, 0, -1, 10**30, -(10**30), 1e308, -1e308, float("nan"), float("inf"), 1e-320, "", "x", [], {}, [[]]),
+    *("=1+1", "@SUM(A1)", "\t=1", "<img src=x onerror=alert(1)>", "\x1b[2J", "\u202e", "\x00", "../../x", "x" * 2000),
+    *([None], [1e308, -1.0], {"x": None}, {"": {"": []}}, "NaN", "1e308", [["a"]], 2**63, 2**64, "2", 2, 1.5),
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A parser, and what to feed it with."""
+
+    name: str
+    inputs: Inputs
+    parse: Callable[[bytes, Path], object]
+    """Parses the bytes, which it may write into the folder; raises ReproError for what cannot be used."""
+    folder: Path
+
+
+def targets(folder: Path) -> tuple[Target, ...]:
+    """Every parser of ours. The folder is for what they need besides."""
+    data = layout.ROOT / "tests" / "data"
+    logs = _read(sorted((data / "logs").glob("*.log")))
+    chains = [
+        _read(sorted(chain.glob("TransformParameters.*.txt"))) for chain in sorted((data / "transforms").iterdir())
+    ]
+    lines = _raw_lines(folder)
+    made: dict[str, tuple[Inputs, Callable[[bytes, Path], object]]] = {
+        "pairs.toml": (damaged(_read([layout.PAIRS_TOML])), _file("pairs.toml", _pairs)),
+        "experiments.toml": (damaged(_read([layout.EXPERIMENTS_TOML])), _file("e.toml", load_experiments)),
+        "images.toml": (damaged(_read([layout.IMAGES_TOML])), _file("images.toml", _images)),
+        "elastix.log": (damaged(logs), lambda content, _: elastixlog.parse(content.decode("utf-8", "replace"))),
+        "parameter file": (damaged(_read(sorted(layout.PARAMETER_FILES.glob("*.txt")))), _parameters),
+        "transforms": (damaged([chain[-1] for chain in chains]), _transforms),
+        "raw lines": (odd_json(lines) | damaged(lines), _merge),
+        "reported.csv": (damaged(_read([layout.DATA / "reported.csv"])), _file("r.csv", reported.read)),
+        "packed archive": (_packed(folder), _unpack_checked),
+        "release archive": (damaged([_release()], BYTES), _unpack),
+        "image header": (damaged(_images_seen(), (*BYTES, *TEXTS)), _dimension),
+        "installed.json": (_installed(folder), lambda content, _: _load(content, folder)),
+        "trusted.json": (damaged([b'{"a.zip": "00"}']), _file("trusted.json", _trusted)),
+        "wheel lock": (damaged(_read(sorted(layout.WHEEL_LOCKS.glob("*.txt")))), _lock),
+        "apt": (damaged([_APT]), _apt),
+    }
+    return tuple(Target(name, inputs, parse, folder) for name, (inputs, parse) in made.items())
+
+
+def damaged(seeds: Sequence[bytes], pieces: Sequence[bytes] = (*TEXTS, *BYTES)) -> Inputs:
+    """Real input with pieces cut out, doubled, exchanged or put in; and sometimes what is no such input at all."""
+    # Places in the tuple in place of the pieces: some are long, and hypothesis would spell them all out.
+    which = st.integers(0, len(pieces))
+    edit = st.tuples(st.integers(0, (1 << 20) - 1), st.sampled_from((0, 0, 1, 2, 7, 40, 1000)), which)
+
+    def edited(number: int, edits: Sequence[tuple[int, int, int]], end: bytes) -> bytes:
+        content = seeds[number]
+        for place, length, which in edits:
+            at = place % (len(content) + 1)
+            cut = content[at : at + length]
+            content = content[:at] + (pieces[which] if which < len(pieces) else cut * 2) + content[at + length :]
+        return content + end
+
+    some = st.builds(edited, st.integers(0, len(seeds) - 1), st.lists(edit, max_size=5), st.binary(max_size=4))
+    return st.one_of(some, some, some, st.binary(max_size=200))
+
+
+@st.composite
+def odd_json(draw: st.DrawFn, seeds: Sequence[bytes]) -> bytes:
+    """JSON lines in which values of any depth are exchanged for odd ones."""
+    lines = [json.loads(line) for line in draw(st.sampled_from(seeds)).splitlines()]
+    for _ in range(draw(st.integers(1, 6))):
+        inside: Any = draw(st.sampled_from(lines))
+        while True:
+            key = draw(st.sampled_from(list(inside) if isinstance(inside, dict) else range(len(inside))))
+            if not isinstance(inside[key], dict | list) or not inside[key] or draw(st.booleans()):
+                break
+            inside = inside[key]
+        inside[key] = draw(st.sampled_from(ODD))
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+def _read(files: Sequence[Path]) -> list[bytes]:
+    return [file.read_bytes() for file in files]
+
+
+def _file(name: str, read: Callable[[Path], object]) -> Callable[[bytes, Path], object]:
+    def parse(content: bytes, folder: Path) -> object:
+        file = folder / name
+        file.write_bytes(content)
+        return read(file)
+
+    return parse
+
+
+def _pairs(file: Path) -> object:
+    load_pairs(file)
+    return load_releases(file)
+
+
+def _images(file: Path) -> object:
+    if not (file.parent / "synthetic").exists():
+        shutil.copytree(layout.DATA / "synthetic", file.parent / "synthetic")
+    return images.image_set("posted", offline=True, file=file, cache=file.parent / "none")
+
+
+def _parameters(content: bytes, _: Path) -> None:
+    read = parameters.parse(content)
+    assert parameters.parse(read.text().encode()).values == read.values
+
+
+def _transforms(content: bytes, folder: Path) -> object:
+    file = folder / "TransformParameters.0.txt"
+    file.write_bytes(content)
+    chain = transforms.read_chain([file])
+    transforms.result_digest([file])
+    return chain.displacement(chain.grid.points()[:, :1000])
+
+
+def _raw_lines(folder: Path) -> list[bytes]:
+    rawdata.write_raw(folder / "raw-seed", rounds=1)
+    return _read(sorted((folder / "raw-seed").rglob("*.jsonl")))
+
+
+def _merge(content: bytes, folder: Path) -> object:
+    file = folder / "raw" / "m1" / rawdata.PAIRS[0] / "posted.jsonl"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    return merge.merge([folder / "raw"], folder)
+
+
+def _packed(folder: Path) -> Inputs:
+    """Archives of `pack`, damaged; or with lines and a manifest made odd, and the right checksums for them."""
+    rawdata.write_raw(folder / "to-pack" / "raw", rounds=1)
+    archive = pack.pack(folder / "to-pack", None, folder / "packed.zip")
+    with zipfile.ZipFile(archive) as opened:
+        files = {name: opened.read(name) for name in opened.namelist()}
+    raw = next(name for name in files if name.endswith(".jsonl"))
+    manifest = json.loads(files[pack.MANIFEST])
+
+    def packed(lines: bytes, odd: bytes) -> bytes:
+        changed = {**files, raw: lines}
+        said = json.loads(odd)
+        if isinstance(said, dict) and isinstance(said.get("files"), dict):
+            said["files"][raw] = {"sha256": hashlib.sha256(lines).hexdigest()}
+        return _zipped({**changed, pack.MANIFEST: json.dumps(said).encode()})
+
+    manifests = st.just(json.dumps(manifest).encode()) | odd_json([json.dumps(manifest).encode()])
+    honest = st.builds(packed, odd_json([files[raw]]) | damaged([files[raw]]), manifests)
+    return damaged([archive.read_bytes()], BYTES) | honest
+
+
+def _zipped(files: dict[str, bytes]) -> bytes:
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return memory.getvalue()
+
+
+def _unpack_checked(content: bytes, folder: Path) -> None:
+    (folder / "p.zip").write_bytes(content)
+    shutil.rmtree(folder / "in", ignore_errors=True)
+    pack.unpack_checked(folder / "p.zip", folder / "in")
+
+
+def _release() -> bytes:
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content, kind in (
+            ("e/bin/elastix", b"program " * 9, stat.S_IFREG | 0o755),
+            ("e/lib/libA.so", b"libA.so.1", stat.S_IFLNK | 0o777),
+            ("e/lib/libA.so.1", b"library", stat.S_IFREG | 0o644),
+        ):
+            info = zipfile.ZipInfo(name)
+            info.external_attr = kind << 16
+            archive.writestr(info, content)
+    return memory.getvalue()
+
+
+def _unpack(content: bytes, folder: Path) -> None:
+    (folder / "r.zip").write_bytes(content)
+    into = folder / "unpacked" / "here"
+    shutil.rmtree(into.parent, ignore_errors=True)
+    try:
+        for file in archives.unpack(folder / "r.zip", into, archives.Bounds(100, 1 << 20, 1 << 20)):
+            downloads.sha256_of(file)
+    except ReproError:
+        assert not into.exists()
+
+
+def _images_seen() -> list[bytes]:
+    tiff = (layout.DATA / "synthetic" / "fixed.tif").read_bytes()[:5000]
+    nifti = (348).to_bytes(4, "little") + b"\0" * 36 + b"\3\0" + b"\0" * 310
+    return [
+        tiff,
+        tiff[-1000:],
+        nifti,
+        b"NRRD0004\ndimension: 3\n\n",
+        b"ObjectType = Image\nNDims = 2\n",
+        b"\x1f\x8b\x08\0",
+    ]
+
+
+def _dimension(content: bytes, folder: Path) -> None:
+    for name in ("i.tif", "i.nii.gz", "i.nii", "i.mha", "i.nrrd"):
+        (folder / name).write_bytes(content)
+        imagefiles.dimension(folder / name)
+
+
+def _installed(folder: Path) -> Inputs:
+    """installed.json and provenance.json as fetch writes them, in one JSON line."""
+    pair = parts.pair()
+    here = folder / "pairs" / pair.name
+    parts.wheels(here / "site-packages", {"itk-elastix": "0.25.4"})
+    parts.program(here / "elastix" / "elastix")
+    lock = folder / "locks" / f"{pair.name}.txt"
+    lock.parent.mkdir()
+    lock.write_text(parts.lock({"itk-elastix": "0.25.4"}))
+    record = "itk_elastix-0.25.4.dist-info/RECORD"
+    state = {
+        **{"format": installed.FORMAT, "platform": current_platform(), "elastix": pair.elastix, "lock": "l"},
+        **{"python_tag": wheels.python_tag(wheels.target_python(pair)), "wheels_sha256": downloads.sha256_of(lock)},
+        **{"command": ["{pair}/elastix/elastix"], "environment": {"LD_LIBRARY_PATH": "{pair}/lib"}},
+        **{"cli_source": "release", "files": {"elastix": "00"}, "records": {record: "00"}},
+        "provenance": {"parts": {"elastix": {"pinned": False, "debs": {"a.deb": "00"}}, "wheels": {}}},
+    }
+    return odd_json([json.dumps(state).encode()]) | damaged([json.dumps(state).encode()])
+
+
+def _load(content: bytes, folder: Path) -> None:
+    pair, here = parts.pair(), folder / "pairs" / parts.pair().name
+    known, layout.WHEEL_LOCKS = layout.WHEEL_LOCKS, folder / "locks"
+    try:
+        for name in ("installed.json", "provenance.json"):
+            (here / name).write_bytes(content)
+        verify.everything([pair], folder / "pairs", folder / "cache")
+        fetch._is_pinned(installed.load(pair, folder / "pairs"))
+    except UnavailableError:
+        raise
+    finally:
+        layout.WHEEL_LOCKS = known
+
+
+def _trusted(file: Path) -> object:
+    return downloads.trusted("a.zip", file.parent)
+
+
+def _lock(content: bytes, folder: Path) -> object:
+    file = folder / "lock.txt"
+    file.write_bytes(content)
+    return wheels.versions_in(file)
+
+
+_APT = (
+    b"Package: elastix\nArchitecture: amd64\nVersion: 1:5.3.1-1\nDepends: libc6 (>= 2.38), a | b\nFilename: e.deb\n"
+    b"Size: 10868968\nSHA256: ab\n\nTypes: deb\nURIs: http://m.example/debian\nSuites: sid\n\n"
+    b"deb [arch=amd64] http://m.example/debian bookworm main\n"
+)
+
+
+def _apt(content: bytes, _: Path) -> None:
+    text = content.decode("utf-8", "replace")
+    for name in ("a.list", "a.sources"):
+        apt.mirrors({name: text})
+    for part in text.split("\n\n"):
+        apt._record(part)
