@@ -93,7 +93,7 @@ def here(cache: Path = layout.CACHE, file: Path = layout.IMAGES_TOML) -> list[tu
     found = []
     for name in root.values:
         for which in ("fixed", "moving"):
-            entry = _entry(root.table(name).table(which))
+            entry = _entry(root.table(name).table(which), drawn="seed" in root.table(name).values)
             folders = (cache / "images", Path(os.environ.get(FOLDER_VARIABLE) or cache / "images").expanduser())
             places = {file.parent / entry.path} if entry.path else {folder / entry.name for folder in folders}
             found += [(place, entry.sha256) for place in sorted(places) if entry.path or place.is_file()]
