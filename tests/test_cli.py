@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,8 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from repro.cli import main
+import rawdata
+import reportraw
+from repro import tables
+from repro.bench import ConditionResult, RoundResult
+from repro.cli import _console, main
 from repro.config import load_pairs, load_releases
+from repro.experiments import load_experiments
 from repro.layout import ROOT
 
 SYNTHETIC = ROOT / "data" / "synthetic"
@@ -48,7 +54,19 @@ def repro(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) ->
 def test_help_names_every_command_and_the_exit_statuses(repro: Repro) -> None:
     done = repro("--help")
     assert done.returncode == 0
-    for word in ("pairs", "fetch", "plan", "bench", "merge", "explain", "doctor", "bench-all", "pair"):
+    for word in (
+        "pairs",
+        "fetch",
+        "plan",
+        "bench",
+        "pack",
+        "merge",
+        "report",
+        "explain",
+        "doctor",
+        "bench-all",
+        "pair",
+    ):
         assert f"  {word} " in done.stdout
     assert "130 interrupted" in done.stdout
 
@@ -142,6 +160,69 @@ def test_pairs_and_doctor_speak_to_scripts(repro: Repro) -> None:
     machine = json.loads(repro("doctor", "--json").stdout)
     assert machine["fingerprint"]["physical_cores"] >= 1
     assert {finding["level"] for finding in machine["findings"]} <= {"ok", "warn", "bad"}
+
+
+def test_results_travel(repro: Repro, tmp_path: Path) -> None:
+    mine, received = tmp_path / "mine", tmp_path / "received"
+    for folder, machine in ((mine, "linux-64-m1"), (received, "win-64-m2")):
+        rawdata.write_raw(folder / "raw", machines=(machine,), rounds=6)
+    done = repro("pack", str(received), "--to", str(tmp_path / "packed"))
+    assert done.returncode == 0
+    archive = tmp_path / "packed" / "win-64-m2.zip"
+    assert archive.name in done.stderr.replace("\\", "/")
+    done = repro("merge", str(mine), str(archive), "--out", str(mine))
+    assert done.returncode == 0
+    assert {"linux-64-m1", "win-64-m2"} <= set(done.stdout.split())
+    # The report knows the machine that only an archive was had of.
+    assert repro("report", str(mine)).returncode == 0
+    assert "Made-up processor of win-64-m2" in (mine / "report.html").read_text()
+    archive.write_bytes(archive.read_bytes()[:-200])
+    done = repro("merge", str(mine), str(archive), "--out", str(mine))
+    assert done.returncode == 2
+    assert "left out: win-64-m2.zip" in done.stderr
+    assert "linux-64-m1" in done.stderr or "win-64-m2" not in done.stdout
+    done = repro("merge", str(archive), "--out", str(mine))
+    assert done.returncode == 2
+    assert "nothing is left to merge" in done.stderr
+
+
+def test_everything_for_scripts_is_json(repro: Repro, tmp_path: Path) -> None:
+    reportraw.made(tmp_path, pairs=reportraw.PAIRS[:1], experiments=("posted", "causes"), rounds=6)
+    said = {
+        command[0]: json.loads(repro(*command, "--json").stdout)
+        for command in (["pairs"], ["plan", "--experiment", "aa"], ["doctor"], ["explain", "--out", str(tmp_path)])
+    }
+    assert said.keys() == {"pairs", "plan", "doctor", "explain"}
+    assert all(said.values())
+
+
+@pytest.mark.parametrize(("variables", "colour"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_no_color_is_respected(
+    repro: Repro, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], colour: bool
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    # A table has bold heads, which are no colour; rich marks figures outside of tables in colours.
+    _console().print("12.5 seconds", style="red")
+    said = repro("pairs").stdout
+    assert bool(re.search("\x1b\\[[0-9;]*3[0-9]", said)) is colour
+
+
+def test_bench_ends_with_its_ratios_in_short() -> None:
+    rounds = tuple(
+        RoundResult(n, ({"wall_s": 2.0}, {"wall_s": 2.0 * ratio}), 0.25 * n)
+        for n, ratio in enumerate((9.0, 1.5, 2.0, 3.0))
+    )
+    condition = load_experiments()["posted"].conditions[0]
+    failed = RoundResult(4, ({"wall_s": 2.0}, None), None)
+    table = tables.ratios([ConditionResult("1-2", "posted", condition, (*rounds, failed))])
+    assert table.rows == (
+        ("1-2", "posted/as-posted", "cli api", "3", "2 4", "2 [1.5, 3]", "range", "0.75"),
+    )  # fmt: skip
+    assert tables.ratios([ConditionResult("1-2", "posted", condition, (rounds[0], failed))]).rows == ()
 
 
 def test_the_command_works_from_any_folder(tmp_path: Path) -> None:

@@ -217,7 +217,7 @@ def test_without_raw_files_the_report_says_what_it_lacks(tmp_path: Path, one: Pa
     for name in ("comparison.csv", "trials.csv"):
         (tmp_path / name).write_bytes((one / name).read_bytes())
     report.write(tmp_path)
-    assert "raw files are not below this results folder" in (tmp_path / "report.html").read_text()
+    assert "There is no sessions.ndjson beside comparison.csv" in (tmp_path / "report.html").read_text()
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from repro import errors, layout, platforms
+from repro import completion, errors, layout, platforms
 from repro import options as opt
-from repro.errors import ConfigError, ReproError
+from repro.errors import ConfigError, ReproError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,15 @@ app.add_typer(pair_app, name="pair")
 def main() -> NoReturn:
     """Run the command."""
     platforms.speak_utf8(sys.stdout, sys.stderr)
-    sys.exit(status_of(lambda: app(standalone_mode=False)))
+    sys.exit(status_of(_run))
+
+
+def _run() -> object:
+    """What the words of the command line ask for."""
+    if (script := completion.asked(sys.argv[1:])) is not None:
+        print(script, end="")
+        return errors.EXIT_OK
+    return app(standalone_mode=False, complete_var=completion.VARIABLE)
 
 
 def status_of(command: Callable[[], object]) -> int:
@@ -213,6 +221,8 @@ def measure(options: Options, checked: Ready) -> int:
         summary = session.run(options, checked, terminal, stop)
     for result in summary.results:
         _print_table(tables.posted(result))
+    if summary.results:
+        _print_table(tables.ratios(summary.results))
     _say(tables.closing(summary))
     return _status(summary, stop.requested)
 
@@ -226,26 +236,49 @@ def _status(summary: Summary, interrupted: bool) -> int:
 
 
 @app.command()
+def pack(
+    folder: opt.Results = layout.RESULTS,
+    machine: Annotated[str | None, typer.Option(help="Which machine, where the folder has several.")] = None,
+    to: Annotated[Path, typer.Option(metavar="FILE|DIR", help="The zip file, or where <machine>.zip goes.")] = Path(),
+) -> None:
+    """One machine's results as a small archive to give away: no user, host or folder names in it."""
+    from repro import pack as packing
+
+    file = packing.pack(folder, machine, to)
+    _say(f"written: {layout.shown(file)} ({file.stat().st_size / 1024:,.0f} KiB)")
+
+
+@app.command()
 def merge(
-    folders: Annotated[list[Path] | None, typer.Argument(metavar="[DIR]...", help="Raw or results folders.")] = None,
+    sources: Annotated[
+        list[Path] | None, typer.Argument(metavar="[DIR|ZIP]...", help="Raw or results folders, archives of pack.")
+    ] = None,
     out: opt.Out = layout.RESULTS,
     defer_exit: opt.DeferExit = False,
 ) -> int:
-    """Any number of machines' raw results into trials.csv and comparison.csv."""
+    """Any number of machines' results, folders and archives, into trials.csv and comparison.csv."""
     from repro import merge as merging
+    from repro import pack as packing
     from repro import tables
 
-    merged = merging.merge(folders or [out / "raw"], out)
+    folders, refused = packing.folders_of(sources or [out / "raw"], out / "received")
+    for reason in refused:
+        _say(f"left out: {reason}")
+    if not folders:
+        raise StoreError("nothing is left to merge; ask for the archives again, or name a results folder")
+    merged = merging.merge(folders, out)
     for note in merged.notes:
         _say(note)
     _print_table(tables.comparison(out / "comparison.csv"))
     _say(f"written: {layout.shown(out / 'trials.csv')}, {layout.shown(out / 'comparison.csv')}")
-    return errors.EXIT_OK if defer_exit else merged.exit_status
+    if defer_exit:
+        return errors.EXIT_OK
+    return max(merged.exit_status, errors.EXIT_USAGE if refused else errors.EXIT_OK)
 
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Results folder.")] = layout.RESULTS,
+    folder: opt.Results = layout.RESULTS,
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> int:
     """The report from what merge has written: report.html, and report.md for a forum or an issue."""

@@ -158,7 +158,7 @@ def origins(data: Data) -> Section:
         ()
         if data.sessions
         else (
-            "The raw files are not below this results folder, so the commands and some checksums are not known here.",
+            "There is no sessions.ndjson beside comparison.csv, so the commands and some checksums are not known here.",
         ),
         tables=tuple(table for table in (_versions(data), _inputs(data), _parts(data)) if table.rows),
         lines=_commands(data),

@@ -1,9 +1,11 @@
-"""From raw folders of any number of machines to trials.csv and comparison.csv, the same bytes every time."""
+"""From raw folders of any number of machines to trials.csv, comparison.csv and sessions.ndjson, the same bytes
+every time."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +27,8 @@ from repro.store import drop_abandoned
 
 TRIALS_CSV = "trials.csv"
 COMPARISON_CSV = "comparison.csv"
+SESSIONS = "sessions.ndjson"
+"""The session lines as they were read: machines, commands, versions and checksums, for the report."""
 _WORKERS = 2
 """Parts of the work in flight: while one is parsed by all cores, another is read or written."""
 _FORMULA = r"^[\t\r\x00]|^\s*[=+\-@\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]"
@@ -70,6 +74,7 @@ class _Part:
 
     trials: bytes
     comparison: bytes
+    sessions: bytes
     lines: int
     measurements: int
     torn: int
@@ -78,7 +83,7 @@ class _Part:
 
 
 def merge(folders: Sequence[Path], out: Path) -> Merged:
-    """Write out/trials.csv and out/comparison.csv from the raw files below the folders.
+    """Write out/trials.csv, out/comparison.csv and out/sessions.ndjson from the raw files below the folders.
 
     Folders may be `raw` folders, machine or pair folders, or results folders with `raw/` in them, in any
     order; the files that are written depend on the measurements alone. They are replaced as whole files at the
@@ -96,13 +101,15 @@ def _written(groups: Groups, out: Path, *, by_content: bool) -> Merged:
     lines = measurements = torn = 0
     broken: list[str] = []
     with contextlib.ExitStack() as stack:
-        trials, rows = (stack.enter_context(_replaced(out / name)) for name in (TRIALS_CSV, COMPARISON_CSV))
+        names = (TRIALS_CSV, COMPARISON_CSV, SESSIONS)
+        trials, rows, sessions = (stack.enter_context(_replaced(out / name)) for name in names)
         trials.write(_csv(pl.DataFrame(schema={column.name: pl.String for column in TRIALS}), header=True))
         rows.write(_csv(pl.DataFrame(schema=comparison.SCHEMA), header=True))
         pool = stack.enter_context(ThreadPoolExecutor(_WORKERS))
         for part in _in_order(pool, (partial(_made, part, by_content) for part in _parts(groups))):
             trials.write(part.trials)
             rows.write(part.comparison)
+            sessions.write(part.sessions)
             statuses.update(part.statuses)
             lines += part.lines
             measurements += part.measurements
@@ -149,6 +156,7 @@ def _made(part: Groups, by_content: bool) -> _Part:
     return _Part(
         trials=_csv(trials_table.as_csv(trials)),
         comparison=_csv(_rounded(rows)),
+        sessions="".join(f"{json.dumps(session)}\n" for session in raw.sessions).encode(),
         lines=raw.measurements.height,
         measurements=trials.height,
         torn=raw.torn,

@@ -20,14 +20,28 @@ DEFAULT_EXPERIMENTS = ("posted", "aa", "causes")
 QUICK_EXPERIMENTS = ("posted",)
 QUICK_ROUNDS = 3
 
-PairNames = Annotated[list[str] | None, typer.Argument(metavar="[PAIR]...", help="Pairs; none: all of them.")]
+
+def _pairs_from(incomplete: str) -> list[str]:
+    """For shell completion."""
+    return [name for name in load_pairs() if name.startswith(incomplete)]
+
+
+def _experiments_from(incomplete: str) -> list[str]:
+    """For shell completion."""
+    return [name for name in load_experiments() if name.startswith(incomplete)]
+
+
+_PAIRS = typer.Argument(metavar="[PAIR]...", help="Pairs; none: all of them.", autocompletion=_pairs_from)
+PairNames = Annotated[list[str] | None, _PAIRS]
+Results = Annotated[Path, typer.Argument(metavar="[DIR]", help="Results folder.", show_default="results")]
 Releases = Annotated[bool, typer.Option("--releases", help="The API-only releases of itk-elastix too.")]
 Out = Annotated[Path, typer.Option(help="Results folder.", show_default="results")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never open a connection; say what is missing.")]
-Experiments = Annotated[list[str] | None, typer.Option("--experiment", help="Experiment; may be repeated.")]
 ExperimentsFile = Annotated[
     Path | None, typer.Option("--experiments", metavar="FILE", help="Your own experiments instead of the project's.")
 ]
+_EXPERIMENTS = typer.Option("--experiment", help="Experiment; may be repeated.", autocompletion=_experiments_from)
+Experiments = Annotated[list[str] | None, _EXPERIMENTS]
 Rounds = Annotated[int | None, typer.Option(min=1, help="Most rounds a condition; default: the experiment's.")]
 Shard = Annotated[str, typer.Option(metavar="I/N", help="Only part I of N of the conditions.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]

@@ -43,13 +43,13 @@ Line = dict[str, Any]
 
 
 def pack(results: Path, machine: str | None, target: Path) -> Path:
-    """Pack a machine's raw results into the zip file `target`, or into <machine>.zip in the folder `target`.
+    """Pack a machine's raw results into the file `target` (*.zip), or into <machine>.zip in the folder `target`.
 
     Without `machine` there must be results of one alone. Raises ConfigError where it is not clear which machine is
     meant, StoreError where there is nothing to pack, it cannot be written, or a name could not be taken out.
     """
     folder = _machine_folder(results / "raw", machine)
-    file = target / f"{folder.name}.zip" if target.is_dir() else target
+    file = target if target.suffix == ".zip" else target / f"{folder.name}.zip"
     lines = {path: list(_lines(path, folder.name)) for path in sorted(folder.glob("*/*.jsonl"))}
     texts = {path: _log(path) for path in sorted(folder.glob("*/logs/*.log"))}
     transforms, left_out = _transforms(folder)

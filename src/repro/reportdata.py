@@ -1,11 +1,10 @@
-"""What a report is made of: the two CSV files of `merge`, and the session lines behind them."""
+"""What a report is made of: the two CSV files of `merge`, and the session lines that it has kept beside them."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,16 +14,14 @@ from typing import Any
 
 import polars as pl
 
-from repro import rawfiles
 from repro.columns import COMPARISON, TRIALS, Column
 from repro.errors import EXIT_DISAGREE, EXIT_OK, EXIT_TRIAL_FAILED, StoreError
 from repro.layout import shown
-from repro.merge import COMPARISON_CSV, TRIALS_CSV
+from repro.merge import COMPARISON_CSV, SESSIONS, TRIALS_CSV
 from repro.wording import version_key
 
 Row = Mapping[str, Any]
 """A row of comparison.csv: text, whole numbers and finite numbers; None where nothing is known."""
-_SESSION = re.compile(rb'"kind"\s*:\s*"session"')
 _KINDS = {"text": pl.String(), "list": pl.String(), "whole": pl.Int64(), "number": pl.Float64()}
 _FORMULA = r"^'(\s*[=+\-@\t\r\x00\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}])"
 """What `merge` makes of a text that a spreadsheet could run."""
@@ -38,7 +35,7 @@ class Data:
     trials: pl.DataFrame
     """Columns of trials.csv; lists as text with blanks."""
     sessions: tuple[Mapping[str, Any], ...]
-    """Session lines by their start; empty where the raw files are not there."""
+    """Session lines by their start; empty where sessions.ndjson is not there."""
 
     @cached_property
     def compared(self) -> tuple[Row, ...]:
@@ -101,7 +98,7 @@ def read(results: Path) -> Data:
     return Data(
         rows=tuple(_table(results / COMPARISON_CSV, COMPARISON).to_dicts()),
         trials=_table(results / TRIALS_CSV, TRIALS),
-        sessions=tuple(sorted(_sessions(results / "raw"), key=lambda line: str(line.get("started_utc")))),
+        sessions=tuple(sorted(_sessions(results / SESSIONS), key=lambda line: str(line.get("started_utc")))),
     )
 
 
@@ -130,23 +127,13 @@ def _cell(column: Column) -> pl.Expr:
     return cell.str.replace(_FORMULA, "$1")
 
 
-def _sessions(raw: Path) -> Iterator[Mapping[str, Any]]:
-    """The session lines below the raw folder; none where there is no such folder."""
-    if not raw.is_dir():
+def _sessions(file: Path) -> Iterator[Mapping[str, Any]]:
+    """The session lines that `merge` has kept; none where the file is not there."""
+    if not file.is_file():
         return
-    with contextlib.suppress(StoreError):  # a folder without raw files
-        for file in rawfiles.find([raw]):
-            yield from _session_lines(file)
-
-
-def _session_lines(file: Path) -> Iterator[Mapping[str, Any]]:
     for line in file.read_bytes().split(b"\n"):
-        # Only the start of a line is looked at: measurements are many and long.
-        if _SESSION.search(line, 0, 40):
-            try:
-                yield _mapping(json.loads(line))
-            except ValueError:
-                continue
+        with contextlib.suppress(ValueError, RecursionError):
+            yield _mapping(json.loads(line))
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

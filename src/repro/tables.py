@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from repro import interval
 from repro.bench import ConditionResult
 from repro.doctor import Finding
 from repro.session import Summary
@@ -74,6 +76,41 @@ def _text(value: float | None) -> str:
 
 def _ratio(first: float | None, second: float | None) -> str:
     return "-" if first is None or second is None else f"{second / first:.2f}x"
+
+
+def ratios(results: Sequence[ConditionResult]) -> Rows:
+    """The end of bench in short: of each condition the medians and the ratio as `merge` makes it."""
+    measured = [(result, complete) for result in results if (complete := _complete(result))]
+    return Rows(
+        title="Ratios of this run: the second path over the first, in the API's case above 1 it is slower",
+        heads=("pair", "experiment/condition", "paths", "rounds", "medians (s)", "ratio", "of", "results apart (px)"),
+        rows=tuple(_ratio_row(result, complete) for result, complete in measured),
+        remark="merge adds the noise floor and says what is a difference; explain says why" if measured else "",
+    )
+
+
+def _complete(result: ConditionResult) -> list[tuple[float, float]]:
+    """Seconds of both arms of every round that has both, without the warm-up."""
+    rounds = [[_seconds(line) for line in step.lines] for step in result.rounds if step.number]
+    return [(first, second) for first, second in rounds if first and second]
+
+
+def _ratio_row(result: ConditionResult, complete: Sequence[tuple[float, float]]) -> tuple[str, ...]:
+    logs = [math.log(second / first) for first, second in complete]
+    low, high = interval.interval(logs)
+    middle = math.exp(statistics.median(logs))
+    ends = f" [{math.exp(low):.3g}, {math.exp(high):.3g}]" if len(logs) > 1 else ""
+    apart = [step.apart_px for step in result.rounds if step.apart_px is not None]
+    return (
+        result.pair,
+        f"{result.experiment}/{result.condition.name}",
+        " ".join(result.condition.arms),
+        str(len(complete)),
+        " ".join(f"{statistics.median(arm):.3g}" for arm in zip(*complete, strict=True)),
+        f"{middle:.3g}{ends}",
+        "95% interval" if len(logs) >= interval.MIN_ROUNDS else "range" if ends else "one round",
+        f"{max(apart):.2g}" if apart else "",
+    )
 
 
 def comparison(file: Path) -> Rows:
