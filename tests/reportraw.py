@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +28,21 @@ def made(
     *,
     machines: Sequence[str] = ("linux-64-epyc-2c-1a2b3c4d",),
     pairs: Sequence[str] = PAIRS,
-    experiments: Sequence[str] = EXPERIMENTS,
-    copies: int = 1,
+    releases: Sequence[str] = (),
+    experiments: Sequence[str] | Mapping[str, int] = EXPERIMENTS,
     rounds: int = 12,
     unavailable: bool = True,
 ) -> Path:
-    """A results folder with raw lines and what `merge` makes of them; `copies` multiplies the experiments."""
+    """A results folder with raw lines and what `merge` makes of them; of an experiment there can be several copies."""
     known = load_experiments()
+    copies = experiments if isinstance(experiments, Mapping) else dict.fromkeys(experiments, 1)
     for machine in machines:
         for pair in pairs:
-            for name in experiments:
-                for copy in range(copies):
-                    _write(
-                        folder, machine, pair, f"{name}{f'-copy{copy}' * bool(copy)}", known[name].conditions, rounds
-                    )
+            for name, copy in ((name, copy) for name, number in copies.items() for copy in range(number)):
+                experiment = f"{name}-copy{copy}" if copy else name
+                _write(folder, machine, pair, experiment, known[name].conditions, rounds)
+        for release in (*releases, *(pairs if releases else ())):
+            _write(folder, machine, release, "versions", known["versions"].conditions, 3)
         if unavailable:
             line = rawdata.session_line(
                 machine, "0.25.0-5.3.0", "unavailable", rounds, "no executable of elastix 5.3.0 here"

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from repro import timeplots
+from repro import timeline, timeplots
 from repro.axes import drawable
+from repro.measured import Measured, Place
 from repro.page import Cell, Figure, Section, Table
 from repro.reportdata import Data, Row
-from repro.sections import label
+from repro.sections import MOST_ROWS, label
 from repro.timeplots import Scale, Series
 from repro.timesections import INPUTS, at
 from repro.wording import counted, seconds, text, version_key
 
 MOST_CURVES = 6
+_ALL_RELEASES = "pixi run fetch --releases, then pixi run bench --experiment versions"
 
 
 def work_units(data: Data) -> Section:
@@ -50,14 +52,20 @@ def work_units(data: Data) -> Section:
         "Every condition of a pair with the same images and parameter file, whatever made the work units many or few. "
         "Dashed: the executable's median over the same conditions."
     )
-    return _curve_section("work-units", title, words, series, scale, "work units", "API median (s)")
+    table = _points(title, series, scale, "work units", "API median (s)")
+    return _curve_section("work-units", title, (words,), series, scale, table)
 
 
 def _curve_section(
-    name: str, title: str, words: str, series: Sequence[Series], scale: Scale, x_head: str, y_head: str
+    name: str, title: str, words: Sequence[str], series: Sequence[Series], scale: Scale, table: Table
 ) -> Section:
     description = f"Lines with marks: {scale.ylabel} against {scale.xlabel}, {counted(len(series), 'line')}."
-    table = Table(
+    drawn = timeplots.curves(f"{name}-plot", title, description, series, scale)
+    return Section(name, title, tuple(words), (Figure(f"{name}-plot", title, description, *drawn, table),))
+
+
+def _points(title: str, series: Sequence[Series], scale: Scale, x_head: str, y_head: str) -> Table:
+    return Table(
         caption=title,
         heads=("line", x_head, y_head),
         rows=tuple(
@@ -67,15 +75,13 @@ def _curve_section(
         ),
         figures=frozenset({1, 2}),
     )
-    figure = Figure(
-        f"{name}-plot", title, description, *timeplots.curves(f"{name}-plot", title, description, series, scale), table
-    )
-    return Section(name, title, (words,), (figure,))
 
 
 def releases(data: Data) -> Section:
     """The same registration over itk-elastix releases."""
     title = "Release by release"
+    if (measured := _measured(data)) and (known := [one for one in timeline.releases(measured) if one.factor]):
+        return _timeline(data, title, measured, known)
     found: dict[tuple[str, ...], dict[str, Row]] = defaultdict(dict)
     for row in data.rows:
         itk_elastix = row["itk_elastix"]
@@ -87,7 +93,7 @@ def releases(data: Data) -> Section:
     if not several:
         return Section(
             "releases", title, missing="No condition was measured with two releases of itk-elastix.",
-            command="pixi run bench-all",
+            command="pixi run fetch --releases && pixi run bench --experiment versions",
         )  # fmt: skip
     order = ("versions", "posted-28", "posted")
 
@@ -112,8 +118,60 @@ def releases(data: Data) -> Section:
             if points:
                 series.append(Series(f"{name}, {whose}", tuple(sorted(points)), colour=n, dashed=path == "cli"))
     scale = Scale("itk-elastix release", "median seconds (log axis)", {n: text(v, 20) for v, n in spots.items()})
-    words = "The same condition, images and parameter file with each release, beside the executable of its pair."
-    return _curve_section("releases", title, words, series, scale, "itk-elastix", "median (s)")
+    words = (
+        "The same condition, images and parameter file with each release, beside the executable of its pair.",
+        f"The releases between: {_ALL_RELEASES}.",
+    )
+    return _curve_section(
+        "releases", title, words, series, scale, _points(title, series, scale, "itk-elastix", "median (s)")
+    )
+
+
+def _measured(data: Data) -> Measured:
+    """What the timeline needs: every row, those of releases without an executable, too."""
+    rows: dict[Place, dict[tuple[str, str], dict[str, str]]] = defaultdict(dict)
+    for row in data.rows:
+        cells = {name: "" if value is None else str(value) for name, value in row.items()}
+        rows[cells["machine"], cells["pair"]][cells["experiment"], cells["condition"]] = cells
+    return Measured(rows, {})
+
+
+def _timeline(data: Data, title: str, measured: Measured, known: Sequence[timeline.Release]) -> Section:
+    """Every release as posted, told its threads, and beside its executable: on the machine that has most of them."""
+    counts = Counter(one.machine for one in known)
+    machine = max(counts, key=lambda name: counts[name])
+    its = [one for one in known if one.machine == machine]
+    kinds = (
+        ("as posted", "posted_s", False),
+        ("with SetNumberOfThreads", "told_s", False),
+        ("executable", "cli_s", True),
+    )
+    series = []
+    for label_, name, dashed in kinds:
+        points = tuple((float(n), value) for n, one in enumerate(its) if drawable(value := getattr(one, name)))
+        series += [Series(label_ + at(data, machine), points, dashed=dashed)] if points else []
+    scale = Scale(
+        "itk-elastix release",
+        "median seconds (log axis)",
+        {float(n): text(one.itk_elastix, 20) for n, one in enumerate(its)},
+    )
+    heads = ("itk-elastix", "machine", "ITK", "elastix inside", "threader", "work units", "as posted (s)")
+    table = Table(
+        caption="The posted call in each release, told no threads and told them with SetNumberOfThreads",
+        heads=(*heads, "told (s)", "factor", "executable (s)"),
+        rows=tuple(
+            (
+                *map(
+                    Cell, map(text, (one.itk_elastix, one.machine, one.itk, one.elastix, one.threader, one.work_units))
+                ),
+                *map(Cell, map(seconds, (one.posted_s, one.told_s, one.factor, one.cli_s))),
+            )
+            for one in known[:MOST_ROWS]
+        ),
+        figures=frozenset(range(5, 10)),
+    )
+    said = [text(line.replace("`", ""), 1000) for line in timeline.text(measured) if line and not line.startswith("|")]
+    return _curve_section("releases", title, said, series, scale, table)
 
 
 def throughput(data: Data) -> Section:
@@ -143,4 +201,5 @@ def throughput(data: Data) -> Section:
     ][:MOST_CURVES]
     scale = Scale("registrations at once (log axis)", "registrations a minute (log axis)")
     words = "The best condition of each strategy: how many registrations end in a minute, at so many at once."
-    return _curve_section("parallel", title, words, series, scale, "jobs", "registrations a minute")
+    table = _points(title, series, scale, "jobs", "registrations a minute")
+    return _curve_section("parallel", title, (words,), series, scale, table)

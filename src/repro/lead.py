@@ -10,6 +10,9 @@ from repro.rungs import Rung, Rungs
 from repro.spread import Spread
 from repro.wording import listed, ratio
 
+POSTED_THREADS = 28
+"""Hardware threads of the machine of the post (data/reported.csv)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lead:
@@ -25,7 +28,7 @@ def lead(found: Sequence[Answer], ladders: Sequence[Rungs]) -> Lead:
     """What holds for all pairs; a part that differs between them is left to their own answers."""
     worst = [one for answer in found if (one := steepest(ladders, answer.pair))]
     why = " ".join(filter(None, (_common_facts(found), _common_why(worst))))
-    return Lead(_much(found), why, _common_remedy(worst), _common_python(worst))
+    return Lead(_much(found), why, _common_remedy(worst) or _other_remedy(found, worst), _common_python(worst))
 
 
 def _much(found: Sequence[Answer]) -> str:
@@ -37,7 +40,8 @@ def _much(found: Sequence[Answer]) -> str:
     for its in headlines.values():
         verdicts = {one.verdict for one in its}
         seen = ": no difference seen" if verdicts == {"no difference seen"} else ""
-        parts.append(f"{_reach([one.ratio for one in its])} {its[0].where}{seen}")
+        as_there = " (as on the machine of the post)" if its[0].where.endswith(f"{POSTED_THREADS} threads") else ""
+        parts.append(f"{_reach([one.ratio for one in its])} {its[0].where}{as_there}{seen}")
     if not parts:
         return "Nothing was measured as posted yet."
     return f"Run as posted, the Python API takes {listed(parts)}."
@@ -73,6 +77,18 @@ def _common_remedy(ladders: Sequence[Rungs]) -> str:
         return ""
     after = _reach([one.ratio for one in known])
     return f"{where(ladders[0])}with {listed(change.what for change in known[0].changes)} the API takes {after}."
+
+
+def _other_remedy(found: Sequence[Answer], ladders: Sequence[Rungs]) -> str:
+    """What to do where no measured setting holds for all pairs: even then a reader is told."""
+    slower = [answer for answer in found if any(one.slower for one in answer.headlines)]
+    if not slower:
+        return "Nothing: the API was not slower here." if any(answer.headlines for answer in found) else ""
+    if ladders:
+        return "What helps differs between the pairs, see each of them."
+    told = any("not honoured" in answer.in_effect for answer in slower)
+    advice = "Tell the API its number of threads with registration.SetNumberOfThreads(n). " if told else ""
+    return f"{advice}How much that or another setting gives was not measured here: {slower[0].command} does."
 
 
 def _common_python(ladders: Sequence[Rungs]) -> tuple[str, ...]:

@@ -66,6 +66,10 @@ class Series:
     dashed: bool = False
 
 
+MOST_LEVEL_TICKS = 10
+"""Names below an axis that fit side by side."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scale:
     """What the axes of a curve plot show."""
@@ -92,7 +96,11 @@ def curves(name: str, title: str, description: str, series: Sequence[Series], sc
         levels = [one.level for one in series if drawable(one.level)]
         log_axis(axes, "y", [*(y for one in series for _, y in one.points if drawable(y)), *levels])
         if scale.ticks:
-            axes.set_xticks([*scale.ticks], [*scale.ticks.values()], rotation=40 if narrow else 0)
+            axes.set_xticks(
+                [*scale.ticks],
+                [*scale.ticks.values()],
+                rotation=40 if narrow or len(scale.ticks) > MOST_LEVEL_TICKS else 0,
+            )
             axes.set_xlim(min(scale.ticks) - 0.4, max(scale.ticks) + 0.4)
         else:
             log_axis(axes, "x", [x for one in series for x, _ in one.points])
