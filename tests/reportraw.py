@@ -1,7 +1,7 @@
 """Raw folders of made-up measurements of the project's own experiments, for the tests of the report.
 
-The seconds follow a simple law, so that the report has something to tell: the executable takes 2 s; the API 1.9 s
-and a part that grows with work units x bins^2, which is smaller from itk-elastix 0.25.4 on.
+The seconds follow a simple law, so that the report has something to tell: 1.9 s and a part that grows with work
+units x bins^2, which is smaller from itk-elastix 0.25.4 on.
 """
 
 from __future__ import annotations
@@ -73,19 +73,20 @@ def _write(
 def _lines(
     machine: str, pair: str, experiment: str, condition: Condition, rounds: int, draw: random.Random
 ) -> Iterator[dict[str, Any]]:
-    threads = condition.machine_threads or 2
-    if condition.api.threads_by == "method":
-        threads = 2
-    units = threads * _UNITS_A_THREAD[condition.api.threader]
+    told = condition.api.threads or 2 if condition.api.threads_by == "method" else None
+    threads = told or condition.machine_threads or 2
+    # elastix gives its metric as many work units as the threads that it is told.
+    units = told or threads * _UNITS_A_THREAD[condition.api.threader]
     bins = int(dict(condition.overrides).get("NumberOfHistogramBins", "128"))
-    slow = 0.3 if pair.startswith("0.25.4") else 1.0
-    seconds = {"cli": 2.0, "api": 1.9 + slow * 18.0 * (units / 448) * (bins / 128) ** 2}
+    fast = 0.3 if pair.startswith("0.25.4") else 1.0
+    cost = 18.0 * (bins / 128) ** 2 / 448
+    seconds = {"cli": 1.9 + cost * (condition.cli.threads or 2), "api": 1.9 + fast * cost * units}
     spread, apart = 0.02, 1e-7 if threads == 2 else 0.08
     params = digest(["params", condition.overrides, condition.parameter_files]) * 2
     for line in rawdata.trial_lines(machine, pair, experiment, condition, rounds, draw, seconds, spread, apart):
         if line["kind"] == "measurement":
             line |= {"params_sha256": params, "key": digest([line["key"], experiment])}
-            line["threads"] = None if line["threads"] is None else 2
+            line["threads"] = None if line["threads"] is None else line["threads"] or 2
             if line["path"] == "api":
                 threader = condition.api.threader or "TBB"
                 line |= {"threader": threader, "default_threads": threads, "work_units": units}

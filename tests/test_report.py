@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 
 import rawdata
 import reportraw
-from repro import report, reportdata, reportmarkdown, rungs, svg
+from repro import curvesections, report, reportdata, reportmarkdown, rungs, svg
 from repro.answers import answers
 from repro.columns import COMPARISON, TRIALS
 from repro.errors import StoreError
 from repro.lead import lead
 from repro.merge import Merged, merge
+from repro.wording import UNKNOWN
 
 HOSTILE = "<img src=x onerror=alert(1)>|`*_[x](http://e.example) @nobody #1\n</script>&amp;"
 
@@ -190,8 +191,8 @@ def test_no_difference_is_worded_so_and_gets_no_cause(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("undrawn")
 def test_what_was_not_measured_says_how_to_get_it(tmp_path: Path) -> None:
     report.write(made_from(tmp_path, experiments=("posted",), rounds=3, agreement_px=None))
-    content = (tmp_path / "report.html").read_text()
-    for command in ("--experiment causes", "--experiment scaling", "--experiment parallel", "pixi run bench-all"):
+    content = re.sub("</?span[^>]*>", "", (tmp_path / "report.html").read_text())
+    for command in ("--experiment causes", "--experiment scaling", "--experiment parallel", "--experiment versions"):
         assert command in content
     assert "noise floor not measured" in content
     assert "too few rounds to say" in content
@@ -224,6 +225,50 @@ def test_without_raw_files_the_report_says_what_it_lacks(tmp_path: Path, one: Pa
 def test_the_same_results_give_the_same_bytes(small: Path) -> None:
     written = [[file.read_bytes() for file in (made.html, made.markdown)] for made in map(report.write, (small, small))]
     assert written[0] == written[1]
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize(
+    ("seconds", "experiments", "advice"),
+    [
+        ({"cli": 2.0, "api": 2.0}, ("posted", "aa"), "Nothing: the API was not slower here."),
+        (
+            {"cli": 2.0, "api": 9.0},
+            ("posted", "aa"),
+            "was not measured here: pixi run bench 0.21.0-5.2.0 --experiment causes",
+        ),
+    ],
+)
+def test_every_lead_says_what_to_do(
+    tmp_path: Path, seconds: dict[str, float], experiments: tuple[str, ...], advice: str
+) -> None:
+    data = reportdata.read(made_from(tmp_path, seconds=seconds, experiments=experiments))
+    ladders = rungs.ladders(data)
+    assert advice in lead(answers(data, ladders), ladders).remedy
+
+
+def test_the_releases_are_a_timeline(tmp_path: Path) -> None:
+    reportraw.made(
+        tmp_path, pairs=reportraw.PAIRS[:1], experiments=("posted",), releases=("0.17.0", "0.19.0"), rounds=3
+    )
+    data = reportdata.read(tmp_path)
+    section = curvesections.releases(data)
+    (figure,) = section.figures
+    assert [row[0].text for row in figure.table.rows] == ["0.17.0", "0.19.0", "0.21.0"]
+    # Of releases without an executable there is no time of one.
+    assert [row[-1].text == UNKNOWN for row in figure.table.rows] == [True, True, False]
+    assert "with SetNumberOfThreads" in figure.wide
+    assert section.paragraphs
+    assert [answer.pair for answer in answers(data, ()) if not answer.missing] == [reportraw.PAIRS[0]]
+
+
+def test_time_is_shown_against_the_work_units_of_both_paths(tmp_path: Path) -> None:
+    reportraw.made(tmp_path, pairs=reportraw.PAIRS[:1], experiments=("scaling",), rounds=3)
+    data = reportdata.read(tmp_path)
+    (figure,) = curvesections.work_units(data).figures
+    lines = {row[0].text for row in figure.table.rows}
+    assert lines == {f"{reportraw.PAIRS[0]}, API", f"{reportraw.PAIRS[0]}, executable"}
+    assert {row[1].text for row in figure.table.rows} >= {"1", "512", "1,024"}
 
 
 def test_several_machines_stand_beside_each_other(several: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from repro import timeline, timeplots
 from repro.axes import drawable
@@ -21,39 +21,47 @@ _ALL_RELEASES = "pixi run fetch --releases, then pixi run bench --experiment ver
 
 
 def work_units(data: Data) -> Section:
-    """Time against work units."""
+    """Time against work units, of both paths where the executable's were many and few, too."""
     title = "Time against work units"
-    found: dict[tuple[str, ...], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-    levels: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    found: dict[tuple[str, ...], dict[str, dict[int, list[float]]]] = defaultdict(
+        lambda: {path: defaultdict(list) for path in ("api", "cli")}
+    )
     for row in data.rows:
         place = tuple(str(row[name]) for name in ("pair", "machine", *INPUTS))
-        if row["work_units"] and drawable(row["api_median_s"]) and (row["jobs"] or 1) == 1:
-            found[place][row["work_units"]].append(row["api_median_s"])
-            levels[place] += [row["cli_median_s"]] if drawable(row["cli_median_s"]) else []
+        if (row["jobs"] or 1) == 1:
+            for path, units in (("api", row["work_units"]), ("cli", row["cli_work_units"])):
+                if units and drawable(row[f"{path}_median_s"]):
+                    found[place][path][units].append(row[f"{path}_median_s"])
     richest: dict[str, tuple[str, ...]] = {}
-    for place, points in found.items():
-        if len(points) >= 3 and len(points) > len(found.get(richest.get(place[0], ()), ())):
+    for place, paths in found.items():
+        most = len(found[richest[place[0]]]["api"]) if place[0] in richest else 2
+        if len(paths["api"]) > most:
             richest[place[0]] = place
     if not richest:
         return Section(
             "work-units", title, missing="Fewer than three numbers of work units were measured with the same inputs.",
             command="pixi run bench --experiment scaling",
         )  # fmt: skip
-    series = [
-        Series(
-            f"{text(pair, 30)}{at(data, place[1])}",
-            tuple(sorted((float(units), statistics.median(its)) for units, its in found[place].items())),
-            statistics.median(levels[place]) if levels[place] else None,
-        )
-        for pair, place in sorted(richest.items(), key=lambda one: version_key(one[0]))
-    ][:MOST_CURVES]
-    scale = Scale("ITK work units of the API (log axis)", "median seconds of the API (log axis); dashed: executable")
+    chosen = sorted(richest.items(), key=lambda one: version_key(one[0]))[: MOST_CURVES // 2]
+    series = []
+    for n, (pair, place) in enumerate(chosen):
+        name = f"{text(pair, 30)}{at(data, place[1])}"
+        paths = {path: _medians(points) for path, points in found[place].items()}
+        few = len(paths["cli"]) < 3
+        level = statistics.median(y for _, y in paths["cli"]) if few and paths["cli"] else None
+        series.append(Series(f"{name}, API", paths["api"], level, colour=n))
+        series += [] if few else [Series(f"{name}, executable", paths["cli"], colour=n, dashed=True)]
+    scale = Scale("work units of the metric (log axis)", "median seconds (log axis); dashed: executable")
     words = (
         "Every condition of a pair with the same images and parameter file, whatever made the work units many or few. "
-        "Dashed: the executable's median over the same conditions."
+        "Dashed: the executable with as many work units, or its median where they were always few."
     )
-    table = _points(title, series, scale, "work units", "API median (s)")
+    table = _points(title, series, scale, "work units", "median (s)")
     return _curve_section("work-units", title, (words,), series, scale, table)
+
+
+def _medians(points: Mapping[int, Sequence[float]]) -> tuple[tuple[float, float], ...]:
+    return tuple(sorted((float(units), statistics.median(its)) for units, its in points.items()))
 
 
 def _curve_section(
