@@ -140,7 +140,7 @@ def test_the_sections_stand_in_their_order(one: Path, several: Path) -> None:
         return [str(attributes["id"]) for attributes in parsed.named("section")]
 
     assert sections(one) == [
-        *("answer", "ratios", "causes", "time", "work-units", "releases", "parallel", "rounds", "agreement"),
+        *("answer", "ratios", "causes", "time", "startup", "work-units", "releases", "parallel", "rounds", "agreement"),
         *("machines", "reported", "method", "origins"),
     ]
     assert [name for name in sections(several) if name not in sections(one)] == ["platforms"]

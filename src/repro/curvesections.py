@@ -46,27 +46,28 @@ def work_units(data: Data) -> Section:
     series = []
     for n, (pair, place) in enumerate(chosen):
         name = f"{text(pair, 30)}{at(data, place[1])}"
-        paths = {path: _medians(points) for path, points in found[place].items()}
-        few = len(paths["cli"]) < 3
-        level = statistics.median(y for _, y in paths["cli"]) if few and paths["cli"] else None
-        series.append(Series(f"{name}, API", paths["api"], level, colour=n))
-        series += [] if few else [Series(f"{name}, executable", paths["cli"], colour=n, dashed=True)]
+        api, cli = (_medians(found[place][path]) for path in ("api", "cli"))
+        few = len(cli) < 3
+        level = statistics.median(y for _, y in cli) if few and cli else None
+        series.append(Series(f"{name}, API", api, level, colour=n))
+        series += [] if few else [Series(f"{name}, executable", cli, colour=n, dashed=True)]
     scale = Scale("work units of the metric (log axis)", "median seconds (log axis); dashed: executable")
     words = (
         "Every condition of a pair with the same images and parameter file, whatever made the work units many or few. "
         "Dashed: the executable with as many work units, or its median where they were always few."
     )
     table = _points(title, series, scale, "work units", "median (s)")
-    return _curve_section("work-units", title, (words,), series, scale, table)
+    return curve_section("work-units", title, (words,), series, scale, table)
 
 
 def _medians(points: Mapping[int, Sequence[float]]) -> tuple[tuple[float, float], ...]:
     return tuple(sorted((float(units), statistics.median(its)) for units, its in points.items()))
 
 
-def _curve_section(
+def curve_section(
     name: str, title: str, words: Sequence[str], series: Sequence[Series], scale: Scale, table: Table
 ) -> Section:
+    """A section of one plot of lines, with the table that says the same."""
     description = f"Lines with marks: {scale.ylabel} against {scale.xlabel}, {counted(len(series), 'line')}."
     drawn = timeplots.curves(f"{name}-plot", title, description, series, scale)
     return Section(name, title, tuple(words), (Figure(f"{name}-plot", title, description, *drawn, table),))
@@ -130,7 +131,7 @@ def releases(data: Data) -> Section:
         "The same condition, images and parameter file with each release, beside the executable of its pair.",
         f"The releases between: {_ALL_RELEASES}.",
     )
-    return _curve_section(
+    return curve_section(
         "releases", title, words, series, scale, _points(title, series, scale, "itk-elastix", "median (s)")
     )
 
@@ -179,35 +180,4 @@ def _timeline(data: Data, title: str, measured: Measured, known: Sequence[timeli
         figures=frozenset(range(5, 10)),
     )
     said = [text(line.replace("`", ""), 1000) for line in timeline.text(measured) if line and not line.startswith("|")]
-    return _curve_section("releases", title, said, series, scale, table)
-
-
-def throughput(data: Data) -> Section:
-    """Registrations a minute against jobs at once."""
-    title = "Many jobs at once"
-    found: dict[tuple[str, str, str], dict[int, float]] = defaultdict(dict)
-    for row in data.rows:
-        if not (row["experiment"] or "").startswith("parallel") and (row["jobs"] or 1) == 1:
-            continue
-        for path, words in (("cli", "executables"), ("api", "API")):
-            median = row[f"{path}_median_s"]
-            if drawable(median):
-                place = (text(row["pair"], 30), text(row["strategy"] or words, 30), row["machine"] or "")
-                jobs = row["jobs"] or 1
-                rate = 60 * jobs / median
-                found[place][jobs] = max(rate, found[place].get(jobs, 0.0))
-    if not found:
-        return Section(
-            "parallel", title, missing="Several registrations at once were not measured.",
-            command="pixi run bench --experiment parallel",
-        )  # fmt: skip
-    series = [
-        Series(
-            f"{pair} {strategy}{at(data, machine)}", tuple(sorted((float(jobs), rate) for jobs, rate in rates.items()))
-        )
-        for (pair, strategy, machine), rates in found.items()
-    ][:MOST_CURVES]
-    scale = Scale("registrations at once (log axis)", "registrations a minute (log axis)")
-    words = "The best condition of each strategy: how many registrations end in a minute, at so many at once."
-    table = _points(title, series, scale, "jobs", "registrations a minute")
-    return _curve_section("parallel", title, (words,), series, scale, table)
+    return curve_section("releases", title, said, series, scale, table)

@@ -13,7 +13,17 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from repro import causesection, curvesections, factsections, reportdata, reportmarkdown, rungs, sections, timesections
+from repro import (
+    causesection,
+    curvesections,
+    factsections,
+    jobsections,
+    reportdata,
+    reportmarkdown,
+    rungs,
+    sections,
+    timesections,
+)
 from repro.answers import Answer, answers
 from repro.errors import StoreError
 from repro.layout import shown
@@ -72,9 +82,10 @@ def compose(data: Data) -> Report:
             sections.ratios(data, rungs.experiments(ladders)),
             causesection.causes(data, ladders),
             timesections.breakdown(data),
+            jobsections.startup(data),
             curvesections.work_units(data),
             curvesections.releases(data),
-            curvesections.throughput(data),
+            jobsections.throughput(data),
             timesections.rounds(data),
             sections.agreement(data),
             factsections.machines(data),

@@ -39,8 +39,12 @@ def _head(measured_on: str, lead: Lead, answers: Sequence[Answer]) -> Iterator[s
     yield ""
     yield escape(measured_on)
     yield ""
-    yield f"**{escape(lead.much)}**" + "".join(f" {escape(part)}" for part in (lead.why, lead.remedy) if part)
+    yield f"**{escape(lead.much)}**"
     yield ""
+    for head, part in (("Why", lead.why), ("What to do", lead.remedy)):
+        if part:
+            yield f"**{head}:** {escape(part)}"
+            yield ""
     yield from _code(lead.python, "python")
     for answer in answers:
         said = [" ".join(filter(None, (one.sentence, one.remark, one.warning))) for one in answer.headlines]
