@@ -267,3 +267,10 @@ def test_actions_in_workflows_are_pinned_to_a_version() -> None:
     used = [line for file in files for line in re.findall(r"uses: *(\S+)", file.read_text(encoding="utf-8"))]
     assert used
     assert [action for action in used if not re.search(r"@v\d+(\.\d+)*$", action)] == []
+
+
+def test_go_builds_the_actionlint_that_pixi_has(manifest: Manifest) -> None:
+    module = (ROOT / "params" / "actionlint" / "go.mod").read_text(encoding="utf-8")
+    version = re.search(r"github.com/rhysd/actionlint v(\S+)", module)
+    assert version is not None
+    assert manifest["feature"]["tools"]["dependencies"]["actionlint"].startswith(f">={version[1]},")
