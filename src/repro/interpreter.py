@@ -24,7 +24,9 @@ def pair_interpreter(installed: Installed, root: Path = ROOT) -> str:
     for candidate in (prefix / "bin" / "python", prefix / "python.exe"):
         if candidate.is_file():
             return str(candidate)
+    pair = installed.pair
+    made = f"`pixi install -e {pair.environment}` first" if pair.api_only else f"`pixi run -e {pair.environment} bench`"
     raise UnavailableError(
-        f"{installed.pair.name}: its wheels are for {installed.python_tag} and this Python is {running}: "
-        f"run `pixi run -e {installed.pair.environment} bench`, or `fetch` again with this Python"
+        f"{pair.name}: its wheels are for {installed.python_tag} and this Python is {running}: "
+        f"run {made}, or `fetch` again with this Python"
     )
