@@ -72,6 +72,11 @@ def test_conditions_inherit_from_their_experiment_and_replace_it(tmp_path: Path)
             'name = "first"\nmeasures = "loading"\nloading = { by = "magic" }',
             r"line 9, key .*loading.by'.*posted, class-first",
         ),
+        (
+            'name = "first"',
+            'name = "first"\nmeasures = "first-result"\nstrategy = "worker"\njobs = 2',
+            r"line 10, key .*jobs'.*one job at a time",
+        ),
         ('name = "first"', 'name = "first"\nregistrations = 0', r"line 8, key .*registrations'.*at least 1"),
     ],
 )

@@ -241,6 +241,12 @@ def test_times_of_rows_are_medians_over_their_trials() -> None:
     assert (row["cli_more_s"], row["api_more_s"], row["ahead_after"]) == (1.0, 0.5, 7)
 
 
+def test_what_was_not_measured_is_said() -> None:
+    nothing, place = Measured({("m", "p"): {}}, {}), ("m", "p")
+    assert "bench p --experiment loading" in "".join(startup.loading(nothing, place))
+    assert "bench p --experiment first-result" in "".join(startup.first_result(nothing, place))
+
+
 def words(**cells: str) -> str:
     row: Row = {
         **{"condition": "worker", "strategy": "worker", "jobs": "1", "registrations": "20", "ahead_after": ""},

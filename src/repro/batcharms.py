@@ -138,7 +138,7 @@ class PoolBatch:
                     "threads": threads,
                     "threader": self._prepared.condition.api.threader,
                 },
-                self._limits.timeout_s,
+                self._limits.timeout_s * len(folders),
             )
         if "error" in answer:
             raise TrialError(f"the pool failed: {answer['error']}\n{tail_of(self._log)}")

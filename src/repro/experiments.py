@@ -141,6 +141,8 @@ def _strategy(table: Table, measures: Measures) -> str:
     known = FROM_NOTHING if measures == "first-result" else ("",)
     if strategy not in known:
         raise table.fail("strategy", f"{strategy!r} must be one of {', '.join(known)}")
+    if measures == "first-result" and strategy != "recipe" and table.get("jobs", int, 1) != 1:
+        raise table.fail("jobs", f"{strategy!r} does one job at a time; leave it out")
     return strategy
 
 

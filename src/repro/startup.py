@@ -21,6 +21,7 @@ def loading(measured: Measured, place: Place) -> Iterator[str]:
     rounds = measured.rounds.get(place, {}).get(LOADING, {})
     rows = {name: row for (experiment, name), row in measured.rows[place].items() if experiment == LOADING}
     if not rounds:
+        yield from _not_measured(place, LOADING)
         return
     yield "### `loading`: what a process costs before it can register"
     yield ""
@@ -37,6 +38,7 @@ def first_result(measured: Measured, place: Place) -> Iterator[str]:
     """For each strategy the seconds to the 1st, 10th and 100th result, and from which on it is ahead."""
     rows = [row for (experiment, _), row in measured.rows[place].items() if experiment == FIRST and row["api_more_s"]]
     if not rows:
+        yield from _not_measured(place, FIRST)
         return
     yield "### `first-result`: from nothing to the first, the 10th and the 100th result"
     yield ""
@@ -50,6 +52,11 @@ def first_result(measured: Measured, place: Place) -> Iterator[str]:
     yield "~ is no measurement but the last measured result and as many further ones as it takes."
     yield ""
     yield from (f"* {row['condition']}: {crossing(row)}" for row in rows)
+    yield ""
+
+
+def _not_measured(place: Place, experiment: str) -> Iterator[str]:
+    yield f"Not measured: {experiment} (`bench {place[1]} --experiment {experiment}`)."
     yield ""
 
 
