@@ -7,13 +7,14 @@ runs in the one venv, with the variables that the environment's activation sets.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from taskfile import DEFAULT, Environment, Step, TaskError, read_environments, s
 ROOT = Path(__file__).resolve().parents[1]
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def launch(arguments: Sequence[str]) -> int:
@@ -88,7 +90,7 @@ def call(command: Sequence[str], variables: Mapping[str, str]) -> int:
     A Ctrl-C reaches the command too: it ends in its own way, and is waited for.
     """
     interrupted = False
-    with subprocess.Popen(command, cwd=ROOT, env=variables) as process:
+    with subprocess.Popen(command, cwd=ROOT, env=variables, preexec_fn=_end_with_us()) as process:  # noqa: PLW1509
         before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         try:
             while True:
@@ -102,6 +104,14 @@ def call(command: Sequence[str], variables: Mapping[str, str]) -> int:
     if interrupted:
         return EXIT_INTERRUPTED
     return 128 - status if status < 0 else status
+
+
+def _end_with_us() -> Callable[[], object] | None:
+    """What makes a command end politely where this process is killed; only Linux has such a thing."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def _pixi_command(pixi: str, task: str, arguments: Sequence[str]) -> list[str]:

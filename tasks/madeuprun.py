@@ -42,7 +42,7 @@ def experiment(conditions: int, rounds: int, *, api_first: bool = False) -> Expe
     return Experiment("made-up", "Is the bookkeeping right?", tuple(made), rounds)
 
 
-def ready(chosen: Experiment, seconds: float) -> session.Ready:
+def ready(chosen: Experiment, seconds: str) -> session.Ready:
     """What `session.ready` gives for a fetched pair and checked inputs; a registration takes so long."""
     elastix = (sys.executable, "-I", "-S", str(HERE / "elastix.py"))
     installed = Installed(PAIR, HERE, HERE, "", elastix, {}, "made-up", "made-up", {})
@@ -53,7 +53,7 @@ def ready(chosen: Experiment, seconds: float) -> session.Ready:
     return session.Ready(work, {PAIR.name: session.Parts(installed, sys.executable)})
 
 
-def run(out: Path, chosen: Experiment, seconds: float = 0.01, timeout_s: float = 60) -> int:
+def run(out: Path, chosen: Experiment, seconds: str = "0.01", timeout_s: float = 60) -> int:
     """Measure what is missing and merge it; the exit status of `bench`, as the command line has it."""
     options = session.Options(
         pairs=[PAIR], experiments=[chosen], out=out, precision=0, limits=Limits(timeout_s), command=("made-up",)
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("--conditions", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=0.01, help="of a registration")
+    parser.add_argument("--seconds", default="0.01", help="of a registration")
     parser.add_argument("--timeout", type=float, default=60)
     parser.add_argument("--api-first", action="store_true")
     given = parser.parse_args(arguments)

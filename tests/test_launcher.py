@@ -295,6 +295,22 @@ def test_a_memory_limit_bounds_the_child(launcher: Launcher, tmp_path: Path) -> 
 
 
 @linux
+def test_a_memory_limit_bounds_a_line_child(tmp_path: Path) -> None:
+    code = """
+        import sys
+        sys.stdin.readline()
+        print('{"small": %d}' % len(bytearray(50 << 20)), flush=True)
+        sys.stdin.readline()
+        print('{"large": %d}' % len(bytearray(400 << 20)), flush=True)
+    """
+    child = LineChild(python(code), env=ENV, stderr_file=tmp_path / "log", memory_limit_bytes=200 << 20)
+    assert child.ask({"n": 1}, 20) == {"small": 50 << 20}
+    with pytest.raises(TrialError, match=r"(?s)is gone, ended with status 1.*MemoryError"):
+        child.ask({"n": 2}, 20)
+    assert not lives(child.pid)
+
+
+@linux
 def test_a_limit_above_our_own_is_our_own(tmp_path: Path) -> None:
     code = """
         import resource

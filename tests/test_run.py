@@ -18,6 +18,7 @@ import cleaning
 import launch
 import privatevenv
 import taskfile
+from waiting import eventually, lives
 
 RUN = launch.ROOT / "tasks" / "run.py"
 MANIFEST = {
@@ -232,6 +233,18 @@ def test_an_interrupt_waits_for_the_command_and_has_its_own_status(
 # The venv
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent was killed")
+def test_a_command_ends_with_a_killed_run() -> None:
+    child = "import os, time; print(os.getpid(), flush=True); time.sleep(300)"
+    parent = f"import os, sys, launch; launch.call([sys.executable, '-c', {child!r}], os.environ)"
+    variables = {**os.environ, "PYTHONPATH": str(RUN.parent)}
+    with subprocess.Popen([sys.executable, "-c", parent], env=variables, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        command = int(run.stdout.readline())
+        run.kill()
+    assert eventually(lambda: not lives(command))
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     (tmp_path / "params").mkdir()
@@ -356,6 +369,32 @@ def test_a_program_that_fails_says_what_it_said() -> None:
 
 
 # Cleaning
+
+
+def test_everything_that_git_ignores_but_pixis_own_is_removed(tmp_path: Path) -> None:
+    ignored = (launch.ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    for name in {"/.pairs/", "/.cache/", "/.venv/", "__pycache__/", *ignored} - {"!/results/reference/", "/results/*"}:
+        folder = tmp_path / ("src" if name == "__pycache__/" else "") / name.strip("/").replace("*", "x")
+        folder.mkdir(parents=True)
+        (folder / privatevenv._STAMP).touch()
+    cleaning.clean(tmp_path, lambda text: None)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "src",
+        ".pixi",
+        "x.egg-info",
+    }  # nothing of ours makes the last
+    assert not list((tmp_path / "src").iterdir())
+
+
+def test_nothing_that_git_keeps_is_removed() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=launch.ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("this is no git checkout")
+    kept = [launch.ROOT / name for name in listed.stdout.split("\0") if name]
+    assert kept
+    assert [
+        (str(path), str(file)) for path in cleaning.made(launch.ROOT) for file in kept if file.is_relative_to(path)
+    ] == []
 
 
 def test_clean_removes_what_the_tasks_made_and_nothing_else(tmp_path: Path) -> None:

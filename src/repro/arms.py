@@ -191,10 +191,13 @@ class ApiArm:
             }
         )
 
+    def resident_bytes(self) -> int | None:
+        """The worker's resident memory now; None where there is none, or the system does not tell."""
+        return self._child.resident_bytes() if self._child else None
+
     def _watch_memory(self) -> None:
         """End the worker where it has grown too much since its first registration: the next trial gets a new one."""
-        assert self._child is not None
-        now = self._child.resident_bytes()
+        now = self.resident_bytes()
         self._first_bytes = self._first_bytes or now
         if now and self._first_bytes and now - self._first_bytes > self._limits.growth_bytes:
             self.close()

@@ -131,7 +131,7 @@ class ConditionRun:
             measured = rounds[1:]
             missing = [step for step in measured if not self._has(step.trials)]
             self._tally.skipped += sum(self._has([trial]) for step in rounds for trial in step.trials)
-            if missing and not self._enough(measured[: measured.index(missing[0])]):
+            if missing and not enough(self._logs(measured[: measured.index(missing[0])]), self._session.precision):
                 self._run_rounds([*starts, *rounds[0].trials], measured, missing)
             self._compare(rounds)
             results = tuple(RoundResult(step.number, self._lines(step), self._apart_px(step)) for step in rounds)
@@ -164,8 +164,11 @@ class ConditionRun:
                 self._listener.say(f"{self._condition.name}: its rounds are left out, for the warm-up failed")
                 self._listener.expect(-left)
                 return
+        logs: list[float] = []
+        seen = 0
         for step in missing:
-            if self._enough(measured[: step.number - 1]):
+            logs += self._logs(measured[seen : (seen := step.number - 1)])
+            if enough(logs, self._session.precision):
                 break
             for trial in step.trials:
                 if self._stop.requested:
@@ -191,11 +194,10 @@ class ConditionRun:
         first, second = self._lines(step)
         return self._kept.apart_px((first["key"], second["key"])) if first and second else None
 
-    def _enough(self, steps: Iterable[Round]) -> bool:
-        """Whether these rounds already give a narrow enough interval."""
+    def _logs(self, steps: Iterable[Round]) -> list[float]:
+        """Log ratios of those of the rounds that are complete."""
         lines = [self._lines(step) for step in steps]
-        logs = [math.log(second["wall_s"] / first["wall_s"]) for first, second in lines if first and second]
-        return enough(logs, self._session.precision)
+        return [math.log(second["wall_s"] / first["wall_s"]) for first, second in lines if first and second]
 
     def _trial(self, trial: Trial) -> Status:
         """Run one trial in a folder of its own and keep what it gave, whatever that is."""
@@ -264,8 +266,7 @@ class ConditionRun:
             try:
                 mean_px, max_px = self._difference_px(digests)
             except ConfigError as error:  # of a kind that is not known here, or its files are gone
-                name = f"{self._condition.name} round {step.number}"
-                self._listener.say(f"{name}: the two results could not be compared: {error}")
+                self._listener.say(f"{self._condition.name} round {step.number} could not be compared: {error}")
                 continue
             self._kept.add_agreement(
                 Agreement(
@@ -285,9 +286,8 @@ class ConditionRun:
     def _difference_px(self, digests: tuple[str, str]) -> tuple[float, float]:
         if digests[0] == digests[1]:
             return 0.0, 0.0
-        folder = self._session.machine_folder
-        first, second = (transforms.read_chain(store.transform_files(folder, digest)) for digest in digests)
-        return transforms.difference_px(first, second)
+        files = (store.transform_files(self._session.machine_folder, digest) for digest in digests)
+        return transforms.difference_px(*map(transforms.read_chain, files))
 
 
 def _load_by_others(before: Snapshot, after: Snapshot, fields: Mapping[str, Any]) -> dict[str, float]:
