@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import rawdata
 import reportraw
-from repro import curvesections, report, reportdata, reportmarkdown, rungs, svg
+from repro import curvesections, report, reportdata, reportmarkdown, rungs, svg, wording
 from repro.answers import answers
 from repro.columns import COMPARISON, TRIALS
 from repro.errors import StoreError
@@ -158,8 +158,8 @@ def test_the_first_screen_says_how_much_why_and_what_to_do(one: Path) -> None:
     ]
     ratio = next(row for row in data.rows if (row["pair"], row["experiment"]) == (first.pair, "posted-28"))
     assert first.headlines[0].sentence == (
-        f"As posted, where ITK sees 28 threads, the API takes {ratio['ratio']:.2f} times the executable's time "
-        f"(95% interval {ratio['ratio_low']:.2f} to {ratio['ratio_high']:.1f}; "
+        f"As posted, where ITK sees 28 threads, the API takes {wording.ratio(ratio['ratio'])} times the executable's "
+        f"time (95% interval {wording.ratio(ratio['ratio_low'])} to {wording.ratio(ratio['ratio_high'])}; "
         f"noise floor {ratio['floor_low']:.2f} to {ratio['floor_high']:.2f}): slower."
     )
     assert "NumberOfThreads 2 in the parameter map was not honoured" in first.why

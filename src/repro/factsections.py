@@ -30,12 +30,22 @@ def machines(data: Data) -> Section:
         (Cell(text(name)), Cell(text(finding.what)), Cell(text(finding.why)), Cell(text(finding.cure)))
         for name in data.machines
         if (facts := data.fingerprint(name))
-        for finding in doctor.checks(facts)
+        for finding in _findings(facts)
         if finding.level != "ok"
     )
     heads = ("machine", "what was found", "what it does to a measurement", "what to do")
     tables = (table, Table("What may have disturbed the measurements", heads, disturbing[:MOST_ROWS]))
     return Section("machines", title, tables=tables if disturbing else tables[:1])
+
+
+def _findings(facts: Mapping[str, Any]) -> list[doctor.Finding]:
+    """What doctor says of a machine; of a damaged fingerprint, that it is one."""
+    try:
+        return list(doctor.checks(facts))
+    except (TypeError, ValueError, AttributeError):
+        return [
+            doctor.Finding("warn", "its fingerprint is damaged", "what disturbed it is not known", "run doctor there")
+        ]
 
 
 def _machine(data: Data, name: str) -> tuple[Cell, ...]:
