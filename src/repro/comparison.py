@@ -53,7 +53,7 @@ def rows(trials: pl.DataFrame, raw: Raw, known: Mapping[tuple[str, ...], Setup])
         row.update(judged(row, setups[row["row"]], floor.get((row["machine"], row["pair"], row["lock"]))))
     made = listed + _unavailable(raw.sessions, {(row["machine"], row["pair"]) for row in listed})
     made.sort(key=lambda row: (row["machine"], row["pair"]))
-    return pl.DataFrame([{name: row.get(name) for name in SCHEMA} for row in made], schema=SCHEMA)
+    return pl.from_dicts(made, schema=SCHEMA) if made else pl.DataFrame(schema=SCHEMA)
 
 
 def _shared() -> Iterable[pl.Expr]:
