@@ -24,7 +24,7 @@ from repro.model import SCHEMA
 Owner = tuple[str, str]
 """Machine and pair: what the lines of one file have in common."""
 Groups = list[tuple[Owner, list[Path]]]
-BLOCK_BYTES = 16 * 2**20
+BLOCK_BYTES = 32 * 2**20
 LOAD_PARTS = ("interpreter", "import_itk", "read_images", "registration_class")
 _TEXT, _WHOLE, _NUMBER, _NUMBERS = pl.String(), pl.Int64(), pl.Float64(), pl.List(pl.Float64)
 _REQUIRED = ("key", "session", "machine", "pair", "experiment", "condition", "path", "phase", "status")
