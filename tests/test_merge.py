@@ -280,7 +280,7 @@ def test_a_broken_merge_leaves_the_old_files(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="schema 99"):
         merge.merge([raw], tmp_path)
     assert (tmp_path / "trials.csv").read_bytes() == before
-    assert {file.name for file in tmp_path.iterdir()} == {"raw", "trials.csv", "comparison.csv"}
+    assert {file.name for file in tmp_path.iterdir()} == {"raw", "trials.csv", "comparison.csv", "sessions.ndjson"}
 
 
 def test_an_output_that_cannot_be_written_is_said(tmp_path: Path) -> None:
