@@ -64,3 +64,30 @@ def test_without_the_posted_condition_there_is_no_ladder() -> None:
 def test_the_same_rounds_give_the_same_figures() -> None:
     measured = {"posted": rounds(10), "threads+pool": rounds(1)}
     assert ladder(measured) == ladder(measured)
+
+
+def test_each_order_accounts_for_the_whole_that_was_measured_apart() -> None:
+    measured = {"posted": 9.6, "threads": 1.0, "pool": 4.0, "threads+pool": 1.0, "bins": 1.5, "platform": 2.0}
+    found = ladder({name: rounds(ratio) for name, ratio in measured.items()}, whole=rounds(10, seed=7))
+    assert found is not None
+    assert found.whole.value == pytest.approx(10, rel=0.02)
+    accounts = {account.changes: account for account in found.accounts}
+    assert set(accounts) == {("threads", "pool"), ("bins",), ("pool", "threads"), ("platform",)}
+    threads = accounts["threads", "pool"]
+    assert threads.product.value == pytest.approx(9.6, rel=0.02)
+    assert threads.share is not None
+    assert threads.share.low is not None
+    assert threads.share.high is not None
+    assert threads.share.value == pytest.approx(math.log(9.6) / math.log(10), abs=0.01)
+    assert threads.share.low < threads.share.value < threads.share.high
+    assert accounts["platform",].left.value == pytest.approx(2, rel=0.02)
+    assert [step.before for step in found.by_change["threads"]] == ["posted", "pool"]
+
+
+def test_without_rounds_of_its_own_the_whole_is_the_posted_condition() -> None:
+    found = ladder({"posted": rounds(9), "threads": rounds(1.0001)})
+    assert found is not None
+    assert found.whole == found.posted
+    assert found.share is not None
+    assert found.share.low is not None
+    assert found.share.value - found.share.low < 0.01

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from repro import questions, startup, timeline
-from repro.ladder import FAIR, POSTED, Ladder, ladder, quotient
+from repro import questions, scalingdata, startup, timeline
+from repro.ladder import Account, Estimate, Ladder, Step, ladder, quotient
 from repro.measured import Measured, Place, said
 from repro.model import is_api_only
 
@@ -17,19 +17,36 @@ REMOVES = {
     "threads": "`erm.SetNumberOfThreads(n)`: `NumberOfThreads` in the parameter map is read by nothing",
     "pool": "`ITK_GLOBAL_DEFAULT_THREADER=Pool` in the environment before itk is imported: TBB makes 16 work units "
     "a thread, Pool 4",
+    "platform": "`ITK_GLOBAL_DEFAULT_THREADER=Platform` in the same way: it makes one work unit a thread, but starts "
+    "its threads anew each time",
+    "units": "nothing to remove: the executable is given `-threads 28`, and with it as many work units as the API has",
     "bins": "`(NumberOfHistogramBins 32)` in the parameter file, another registration: every work unit keeps a "
     "joint histogram of bins x bins",
 }
 LADDERS = {"causes": "where ITK believes to have 28 threads", "causes-own": "at the machine's own threads"}
 MORE = {"causes": "causes-orders"}
 """Experiments whose conditions complete a ladder's orders."""
+WHOLE = {"causes": ("posted-28", "as-posted"), "causes-own": ("posted", "as-posted")}
+"""Where the posted condition of a ladder is measured in rounds of its own."""
+ASKS = {
+    "posted-28": "does the posted ratio appear here",
+    "causes": "what does each setting do",
+    "causes-orders": "do the causes act on one another",
+    "causes-own": "what does each do at the machine's own threads",
+    "work-units": "is the executable as slow with as many work units",
+    "transforms": "does it go with the transform or with the bins",
+    "scaling": "by what law does it grow",
+}
+"""The experiments that the explanation is made of, and what it does not know without them."""
 
 
 def ladders(measured: Measured, place: Place) -> Iterator[tuple[str, Ladder]]:
     """The ladders that a machine has measured of a pair, by experiment."""
     for experiment in LADDERS:
         rounds = measured.rounds.get(place, {})
-        found = ladder({**rounds.get(MORE.get(experiment, ""), {}), **rounds.get(experiment, {})})
+        of, condition = WHOLE[experiment]
+        whole = rounds.get(of, {}).get(condition, ())
+        found = ladder({**rounds.get(MORE.get(experiment, ""), {}), **rounds.get(experiment, {})}, whole=whole)
         if found is not None:
             yield experiment, found
 
@@ -43,10 +60,10 @@ def text(measured: Measured) -> str:
         parts += [f"## {place[1]} on {place[0]}", ""]
         for experiment, found in ladders(measured, place):
             parts += [*_ladder(experiment, found), ""]
+        if law := list(scalingdata.text(measured, place)):
+            parts += ["### `scaling`: by what law the time grows", "", *law, ""]
         parts += [*startup.loading(measured, place), *startup.first_result(measured, place)]
-        missing = [name for name in LADDERS if name not in measured.rounds.get(place, {})]
-        if missing:
-            parts += [f"Not measured: {', '.join(missing)} (`bench {place[1]} --experiment {missing[0]}`).", ""]
+        parts += [*_missing(measured, place), ""]
     parts += ["## Pairs against each other", "", *_versions(measured), ""]
     parts += ["## Release by release", "", *timeline.text(measured), ""]
     parts += ["## The four questions of the post", "", *questions.answers(measured)]
@@ -54,33 +71,75 @@ def text(measured: Measured) -> str:
 
 
 def facts(measured: Measured) -> list[dict[str, Any]]:
-    """The ladders, one mapping a machine, pair and experiment, and the releases, as data."""
-    return [
-        {"machine": place[0], "pair": place[1], "experiment": experiment, **dataclasses.asdict(found)}
-        for place in measured.rows
-        for experiment, found in ladders(measured, place)
-    ] + timeline.facts(measured)
+    """The ladders, one mapping a machine, pair and experiment, the laws and the releases, as data."""
+    found: list[dict[str, Any]] = []
+    for place in measured.rows:
+        common = {"machine": place[0], "pair": place[1]}
+        found += [{**common, "experiment": name, **dataclasses.asdict(one)} for name, one in ladders(measured, place)]
+        found += [
+            {**common, "experiment": scalingdata.EXPERIMENT, "path": path, **dataclasses.asdict(law)}
+            for path, law in scalingdata.laws(measured, place).items()
+        ]
+    return found + timeline.facts(measured)
 
 
 def _ladder(experiment: str, found: Ladder) -> Iterator[str]:
     yield f"### `{experiment}`: {LADDERS[experiment]}"
     yield ""
     yield f"Posted: {said(found.posted)} times the executable's time."
+    if found.whole != found.posted:
+        own = "/".join(WHOLE[experiment])
+        yield f"In rounds of its own, `{own}`: {said(found.whole)}. That is what is taken apart."
     if found.fair is not None:
         yield f"With SetNumberOfThreads: {said(found.fair)}."
+    if not found.steps:
+        return
     yield ""
-    yield "| change | from | to | factor | what removes it |"
-    yield "|---|---|---|---|---|"
+    yield "| change | from | to | the ratio falls by a factor of |"
+    yield "|---|---|---|---|"
     for step in found.steps:
-        yield f"| {step.change} | {step.before} | {step.after} | {said(step.factor)} | {REMOVES[step.change]} |"
+        yield f"| {step.change} | {step.before} | {step.after} | {said(step.factor)} |"
     yield ""
-    if found.share is not None:
-        value, low, high = found.share.value, found.share.low, found.share.high
-        interval = "" if low is None or high is None else f" [{low:.0%}, {high:.0%}]"
-        yield (
-            f"The change from {POSTED} to {FAIR} accounts for {value:.0%}{interval} of the log of the posted ratio; "
-            f"{1 - value:.0%} is left unexplained."
-        )
+    for change, steps in found.by_change.items():
+        yield f"* {change}: {REMOVES[change]}.{_orders(steps)}"
+    yield ""
+    for account in found.accounts:
+        yield _account(account)
+
+
+def _orders(steps: tuple[Step, ...]) -> str:
+    """Whether a change does the same after others: not where two intervals have no value in common."""
+    known = [step for step in steps if step.factor.low is not None and step.factor.high is not None]
+    least = min(known, key=lambda step: step.factor.value, default=None)
+    most = max(known, key=lambda step: step.factor.value, default=None)
+    if len(known) < 2 or least is None or most is None:
+        return ""
+    if (least.factor.high or 0) < (most.factor.low or 0):
+        larger, smaller = (f"{said(step.factor)} from {step.before}" for step in (most, least))
+        return f" It depends on the order: {larger}, {smaller}."
+    return " The order makes no difference that is seen."
+
+
+def _account(account: Account) -> str:
+    """One order: the product of its steps, its share of the whole, and what is left."""
+    share = "" if account.share is None else f", {_per_cent(account.share)} of the log of the posted ratio"
+    changes = ", then ".join(account.changes)
+    return f"* {changes}: {said(account.product)} together{share}; left is a ratio of {said(account.left)}."
+
+
+def _per_cent(share: Estimate) -> str:
+    ends = "" if share.low is None or share.high is None else f" [{share.low:.0%}, {share.high:.0%}]"
+    return f"{share.value:.0%}{ends}"
+
+
+def _missing(measured: Measured, place: Place) -> Iterator[str]:
+    """What nothing was said about, because nobody measured it."""
+    there = {experiment for experiment, _ in measured.rows[place]}
+    absent = {name: asks for name, asks in ASKS.items() if name not in there}
+    if absent:
+        listed = "; ".join(f"{asks} (`{name}`)" for name, asks in absent.items())
+        options = " ".join(f"--experiment {name}" for name in absent)
+        yield f"Not measured: {listed}. `bench {place[1]} {options}` does, then `merge`."
 
 
 def _versions(measured: Measured) -> Iterator[str]:

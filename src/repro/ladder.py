@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,15 @@ FAIR = "threads"
 """The condition in which the API is asked for its threads as the executable is."""
 ORDERS = (
     (POSTED, FAIR, "threads+pool", "threads+pool+bins"),
-    (POSTED, "pool", "threads+pool", "threads+pool+bins"),
     (POSTED, "bins", "pool+bins", "threads+pool+bins"),
+    (POSTED, "pool", "threads+pool", "threads+pool+bins"),
+    (POSTED, "platform", "platform+units"),
 )
-"""The same changes in different orders; each change is named by what the next condition adds."""
+"""The changes in different orders, the second the first the other way round; each change is named by what
+the next condition adds."""
+
+_WHOLE = " whole"
+"""Where the rounds of the whole stand among the conditions, none of which has a blank in its name."""
 
 Rounds = Mapping[str, Sequence[float]]
 """Condition -> log ratio of each round."""
@@ -54,24 +59,53 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Account:
+    """What the steps of one order make together."""
+
+    changes: tuple[str, ...]
+    product: Estimate
+    """Of the steps' factors."""
+    share: Estimate | None
+    """log(product) / log(whole): 1 where the causes account for all of it."""
+    left: Estimate
+    """Ratio of the last condition: what is left to explain."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ladder:
     """What one pair on one machine measured of the causes."""
 
     posted: Estimate
     """Ratio of the posted condition."""
+    whole: Estimate
+    """The posted ratio that is taken apart: that of rounds of its own where they were given."""
     fair: Estimate | None
     steps: tuple[Step, ...]
     """The steps of all orders, each once."""
     share: Estimate | None
-    """Part of the log of the posted ratio that the steps from posted to fair account for."""
+    """Part of the log of the whole that the steps from posted to fair account for."""
+    accounts: tuple[Account, ...] = ()
+    """One for each order, as far as its conditions were measured."""
+
+    @property
+    def by_change(self) -> Mapping[str, tuple[Step, ...]]:
+        """Every measured step of each change: their factors differ where causes act on one another."""
+        found: dict[str, tuple[Step, ...]] = {}
+        for step in self.steps:
+            found[step.change] = (*found.get(step.change, ()), step)
+        return found
 
 
-def ladder(rounds: Rounds, seed: int = 1) -> Ladder | None:
-    """The ladder of what was measured; None without the posted condition."""
+def ladder(rounds: Rounds, seed: int = 1, whole: Sequence[float] = ()) -> Ladder | None:
+    """The ladder of what was measured; None without the posted condition.
+
+    ``whole`` are log ratios of the posted condition in rounds of their own: the product of the steps, which
+    telescopes, is then held against something that it is not made of.
+    """
     rounds = {condition: values for condition, values in rounds.items() if len(values)}
     if POSTED not in rounds:
         return None
-    medians = _Medians(rounds, seed)
+    medians = _Medians({**rounds, _WHOLE: whole if len(whole) else rounds[POSTED]}, seed)
     pairs = dict.fromkeys((before, after) for order in ORDERS for before, after in pairwise(order))
     steps = tuple(
         Step(change(before, after), before, after, medians.factor(before, after))
@@ -81,10 +115,26 @@ def ladder(rounds: Rounds, seed: int = 1) -> Ladder | None:
     fair = FAIR in rounds
     return Ladder(
         posted=medians.ratio(POSTED),
+        whole=medians.ratio(_WHOLE),
         fair=medians.ratio(FAIR) if fair else None,
         steps=steps,
         share=medians.share(POSTED, FAIR) if fair else None,
+        accounts=tuple(
+            Account(
+                changes=tuple(change(before, after) for before, after in pairwise(order)),
+                product=medians.factor(POSTED, order[-1]),
+                share=medians.share(POSTED, order[-1]),
+                left=medians.ratio(order[-1]),
+            )
+            for order in dict.fromkeys(_measured(order, rounds) for order in ORDERS)
+            if len(order) > 1
+        ),
     )
+
+
+def _measured(order: tuple[str, ...], rounds: Rounds) -> tuple[str, ...]:
+    """The conditions of an order up to the first that was not measured."""
+    return tuple(takewhile(rounds.__contains__, order))
 
 
 def change(before: str, after: str) -> str:
@@ -106,7 +156,9 @@ class _Medians:
         for condition, rows in rounds.items():
             if len(rows) >= MIN_ROUNDS:
                 values = np.asarray(rows, dtype=np.float64)
-                draw = np.random.default_rng([seed, *condition.encode()])
+                # Without rounds of its own the whole is the posted condition, draw by draw.
+                name = POSTED if condition == _WHOLE and rows is rounds.get(POSTED) else condition
+                draw = np.random.default_rng([seed, *name.encode()])
                 chosen = draw.integers(0, len(values), (RESAMPLES, len(values)))
                 self._resampled[condition] = np.median(values[chosen], axis=1)
 
@@ -119,14 +171,14 @@ class _Medians:
         return _exponential(self._median[before] - self._median[after], apart)
 
     def share(self, before: str, after: str) -> Estimate | None:
-        """1 - log(after) / log(before); None where the first ratio is 1 and there is nothing to share."""
-        if self._median[before] == 0:
+        """log(before / after) / log(whole); None where the whole is 1 and there is nothing to share."""
+        if self._median[_WHOLE] == 0:
             return None
-        first, second = self._resampled.get(before), self._resampled.get(after)
+        first, second, whole = (self._resampled.get(name) for name in (before, after, _WHOLE))
         low = high = None
-        if first is not None and second is not None and np.all(first != 0):
-            low, high = (float(end) for end in np.quantile(1 - second / first, (0.025, 0.975)))
-        return Estimate(1 - self._median[after] / self._median[before], low, high)
+        if first is not None and second is not None and whole is not None and np.all(whole != 0):
+            low, high = (float(end) for end in np.quantile((first - second) / whole, (0.025, 0.975)))
+        return Estimate((self._median[before] - self._median[after]) / self._median[_WHOLE], low, high)
 
 
 def _exponential(value: float, resampled: Array | None) -> Estimate:

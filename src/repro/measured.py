@@ -13,7 +13,8 @@ from repro.errors import StoreError
 from repro.ladder import Estimate
 from repro.layout import shown
 
-_ROUND = ("machine", "pair", "experiment", "condition", "params_sha256", "round")
+_CONDITION = ("machine", "pair", "experiment", "condition")
+_INPUTS = ("fixed_sha256", "moving_sha256", "params_sha256")
 Place = tuple[str, str]
 """Machine and pair."""
 Row = Mapping[str, str]
@@ -33,18 +34,21 @@ def read(results: Path) -> Measured:
     """Read comparison.csv and trials.csv. Raises StoreError where merge has not written them."""
     rows: dict[Place, dict[tuple[str, str], Row]] = defaultdict(dict)
     for row in _table(results / "comparison.csv"):
-        rows[row["machine"], row["pair"]][row["experiment"], row["condition"]] = row
+        its, name = rows[row["machine"], row["pair"]], (row["experiment"], row["condition"])
+        if name not in its or int(row["rounds"] or 0) >= int(its[name]["rounds"] or 0):
+            its[name] = row
     seconds: dict[tuple[str, ...], dict[str, float]] = defaultdict(dict)
     for row in _table(results / "trials.csv"):
         if row["phase"] == "measure" and row["status"] == "ok":
-            place = tuple(
-                row[name] for name in ("machine", "pair", "experiment", "condition", "params_sha256", "round")
-            )
-            seconds[place][row["arm"]] = float(row["wall_s"])
-    rounds: dict[Place, dict[str, dict[str, list[float]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
-    for (machine, pair, experiment, condition, _, _), arms in seconds.items():
+            seconds[tuple(row[name] for name in (*_CONDITION, *_INPUTS, "round"))][row["arm"]] = float(row["wall_s"])
+    logs: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    for (*place, _), arms in seconds.items():
         if len(arms) == 2 and min(arms.values()) > 0:
-            rounds[machine, pair][experiment][condition].append(math.log(arms["1"] / arms["0"]))
+            logs[tuple(place)].append(math.log(arms["1"] / arms["0"]))
+    rounds: dict[Place, dict[str, dict[str, list[float]]]] = defaultdict(lambda: defaultdict(dict))
+    # Rounds of different inputs are never mixed: those of the inputs with the most rounds count.
+    for (machine, pair, experiment, condition, *_), values in sorted(logs.items(), key=lambda one: len(one[1])):
+        rounds[machine, pair][experiment][condition] = values
     return Measured(rows, rounds)
 
 

@@ -1,10 +1,10 @@
 """Where a registration spends its time: one extra, untimed trial a path under a sampling profiler.
 
-Asked for with ``bench --profile``. The API's worker runs under py-spy, which sees Python's and native
-frames of its main thread, or, where there is no py-spy, under perf; the executable under perf. Both are
-used where they are on the PATH and never required. What is kept are folded stacks, one a line with its
-number of samples: ``a;b;c 12`` says that in 12 samples c ran, called by b, called by a. Flame graph
-viewers read them (speedscope.app, inferno, flamegraph.pl).
+Asked for with ``bench --profile``. Both paths run under perf, which sees the native frames of all threads; the
+API's worker under py-spy where there is no perf, which sees Python's and native frames of its main thread.
+They are used where they are on the PATH and never required. What is kept are folded stacks, one a line with
+its number of samples: ``a;b;c 12`` says that in 12 samples c ran, called by b, called by a. Flame graph
+viewers read them (speedscope, inferno). perf's profile of the API holds the loading of itk, too.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Profiler:
 
 def profiler(path: Path_) -> Profiler | None:
     """The tool that can profile the path here; None: there is none."""
-    for name in ("py-spy", "perf") if path == "api" else ("perf",):
+    for name in ("perf", "py-spy") if path == "api" else ("perf",):
         beside = str(Path(sys.executable).parent)
         if program := shutil.which(name) or shutil.which(name, path=beside):
             return Profiler(name, program)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from repro.ladder import quotient
+from repro.ladder import Estimate, quotient
 from repro.measured import Measured, Place, said
 
 Logs = Sequence[float]
+MATTERS = 1.1
+"""A factor below this is no cause worth a sentence."""
 _HISTOGRAM_BYTES = 8
 """A bin of the joint histogram is a double."""
 
@@ -17,8 +19,16 @@ def answers(measured: Measured) -> Iterator[str]:
     for question, expectation, answer in (
         ("Is it the thread pool?", "Then another threader changes the ratio.", _threader),
         ("Is it memory or the cache?", "Then a smaller joint histogram changes the ratio.", _memory),
-        ("Is it the global default of threads?", "Then the ratio depends on how many threads ITK finds.", _default),
-        ("Is it the B-spline's Jacobian?", "Then an affine registration is fast whatever its bins.", _jacobian),
+        (
+            "Is it the global default of threads?",
+            "Then the ratio depends on how many threads ITK finds, and no more once it is told a number.",
+            _default,
+        ),
+        (
+            "Is it the B-spline's Jacobian?",
+            "Then an affine transform in the same file is not slowed down, and the B-spline is with few bins, too.",
+            _jacobian,
+        ),
     ):
         lines = [
             f"* {place[1]} on {place[0]}: {said_so}" for place in measured.rows for said_so in answer(measured, place)
@@ -29,6 +39,13 @@ def answers(measured: Measured) -> Iterator[str]:
         yield ""
 
 
+def _verdict(factor: Estimate, yes: str, no: str) -> str:
+    """What a factor says: yes from `MATTERS` on, no below it, and neither where its interval reaches both."""
+    if factor.low is None or factor.high is None:
+        return "Too few rounds to say"
+    return yes if factor.low > MATTERS else no if factor.high < MATTERS else "Not clear"
+
+
 def _threader(measured: Measured, place: Place) -> Iterator[str]:
     posted = _logs(measured, place, "causes", "posted")
     for experiment, name in (("causes", "pool"), ("causes-orders", "platform")):
@@ -36,10 +53,16 @@ def _threader(measured: Measured, place: Place) -> Iterator[str]:
         if posted and other:
             rows = (("causes", "posted"), (experiment, name))
             units = [_cell(measured, place, *row, "work_units") for row in rows]
+            factor = quotient(posted, other)
             yield (
-                f"{name.capitalize()} instead of the default threader divides the ratio by "
-                f"{said(quotient(posted, other))} ({units[0]} work units become {units[1]})."
+                f"{_verdict(factor, 'Yes', 'No')}. {name.capitalize()} instead of the default threader divides the "
+                f"ratio by {said(factor)} ({units[0]} work units become {units[1]})."
             )
+    told, both = _logs(measured, place, "causes", "threads"), _logs(measured, place, "causes-orders", "threads+pool")
+    if told and both:
+        factor = quotient(told, both)
+        only = _verdict(factor, "But not by its work units alone", "But only by the work units that it makes")
+        yield f"{only}: told its threads, Pool divides the ratio by {said(factor)}."
 
 
 def _memory(measured: Measured, place: Place) -> Iterator[str]:
@@ -48,7 +71,11 @@ def _memory(measured: Measured, place: Place) -> Iterator[str]:
         units = _cell(measured, place, "causes", "posted", "work_units")
         megabytes = [int(units) * count**2 * _HISTOGRAM_BYTES / 1e6 for count in (128, 32)] if units else None
         size = f", {megabytes[0]:.1f} MB of histograms become {megabytes[1]:.1f} MB" if megabytes else ""
-        yield f"32 bins instead of 128{size}: the ratio is divided by {said(quotient(posted, bins))}."
+        factor = quotient(posted, bins)
+        yield (
+            f"{_verdict(factor, 'Yes, that of the histograms', 'No')}. 32 bins instead of 128{size}: the ratio is "
+            f"divided by {said(factor)}."
+        )
     peaks = [_cell(measured, place, "causes", "posted", f"{path}_peak_bytes") for path in ("cli", "api")]
     if all(peaks):
         cli, api = (int(peak) / 2**20 for peak in peaks)
@@ -56,25 +83,36 @@ def _memory(measured: Measured, place: Place) -> Iterator[str]:
 
 
 def _default(measured: Measured, place: Place) -> Iterator[str]:
-    many, own = _logs(measured, place, "causes", "posted"), _logs(measured, place, "causes-own", "posted")
-    if many and own:
-        found = [_cell(measured, place, experiment, "posted", "api_threads") for experiment in ("causes", "causes-own")]
-        yield (
-            f"With {found[0]} threads found instead of {found[1]}, all else equal, the ratio is multiplied by "
-            f"{said(quotient(many, own))}."
-        )
+    experiments = ("causes", "causes-own")
+    for condition in ("posted", "threads"):
+        many, own = (_logs(measured, place, experiment, condition) for experiment in experiments)
+        if many and own:
+            found = [_cell(measured, place, experiment, "posted", "api_threads") for experiment in experiments]
+            factor = quotient(many, own)
+            yes, no = ("Yes", "No") if condition == "posted" else ("But not that alone", "And that alone")
+            told = "as posted" if condition == "posted" else "told its threads by SetNumberOfThreads"
+            yield (
+                f"{_verdict(factor, yes, no)}. With {found[0]} threads found instead of {found[1]}, {told}, the "
+                f"ratio is multiplied by {said(factor)}."
+            )
 
 
 def _jacobian(measured: Measured, place: Place) -> Iterator[str]:
+    affine = _logs(measured, place, "transforms", "affine-128-bins")
+    if affine:
+        ratio = quotient(affine, [0.0] * len(affine))
+        yield (
+            f"{_verdict(ratio, 'No, it is slow without it', 'Yes, without it nothing is slow')}. The posted file with "
+            f"an affine transform instead, its 128 bins kept: a ratio of {said(ratio)}."
+        )
     for first, second, words in (
-        ("affine-128-bins", "affine", "An affine registration with 128 bins instead of 32 has a ratio that is"),
-        ("bspline", "bspline-32-bins", "The B-spline with 128 bins instead of 32 has a ratio that is"),
-        ("bspline", "affine-128-bins", "With 128 bins each, the B-spline has a ratio that is"),
+        ("bspline", "affine-128-bins", "With 128 bins the B-spline's ratio is {} times the affine transform's."),
+        ("bspline", "bspline-32-bins", "32 bins instead of 128 divide the B-spline's ratio by {}."),
+        ("affine-128-bins", "affine-32-bins", "32 bins instead of 128 divide the affine transform's ratio by {}."),
     ):
         logs = [_logs(measured, place, "transforms", condition) for condition in (first, second)]
         if all(logs):
-            other = f" that of {second}" if second == "affine-128-bins" else ""
-            yield f"{words} {said(quotient(logs[0], logs[1]))} times{other or ' as large'}."
+            yield words.format(said(quotient(logs[0], logs[1])))
 
 
 def _logs(measured: Measured, place: Place, experiment: str, condition: str) -> Logs:

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 
 from repro import explain, spread
 from repro.changes import Change, changes
+from repro.questions import MATTERS as MATTERS
 from repro.reportdata import Data, Row
 from repro.spread import Spread
 
 PREFIX = "causes"
 _COMPLETES = {more: experiment for experiment, more in explain.MORE.items()}
 """Experiment -> the one whose ladder its conditions complete."""
-MATTERS = 1.1
-"""A change that makes the ratio less than so many times smaller is no cause worth a sentence."""
 
 
 @dataclass(frozen=True, slots=True)

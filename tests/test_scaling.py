@@ -1,0 +1,80 @@
+"""The law of scaling: found again in timings that were made by it, and doubted in others."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+import rawdata
+from repro import scalingdata
+from repro.experiments import load_experiments
+from repro.images import image_set
+from repro.measured import Measured
+from repro.prepare import prepare
+from repro.scaling import Point, fit
+
+START, SAMPLES, HISTOGRAMS, IMAGE = 0.3, 1.2, 0.2, 0.5
+
+
+def made(p: float = 1.0, q: float = 2.0, noise: float = 0.01, histograms: float = HISTOGRAMS) -> list[Point]:
+    """Timings of the experiment's conditions by a law with these exponents."""
+    draw = random.Random(5)
+    varied = [(2**n, 128, 0.065) for n in range(11)] + [(64, bins, 0.065) for bins in (16, 32, 64, 256)]
+    varied += [(64, 128, size) for size in (0.016, 0.26, 1.04)]
+    return [
+        Point(
+            f"{units}-{bins}-{size}", units, bins, size, 2,
+            (START + SAMPLES / min(units, 2) + histograms * (units / 64) ** p * (bins / 128) ** q + IMAGE * size)
+            * (1 + draw.gauss(0, noise)),
+        )
+        for units, bins, size in varied
+    ]  # fmt: skip
+
+
+def test_the_law_is_found_again_with_its_exponents() -> None:
+    law = fit(made())
+    assert law is not None
+    assert law.seconds["histograms"] == pytest.approx(HISTOGRAMS, rel=0.05)
+    assert law.seconds["start"] == pytest.approx(START, rel=0.2)
+    assert law.seconds["samples"] == pytest.approx(SAMPLES, rel=0.1)
+    assert law.rms < 0.015
+    assert len(law.residuals) == 18
+    assert law.units is not None
+    assert law.bins is not None
+    assert law.units.low < 1 < law.units.high
+    assert law.bins.low < 2 < law.bins.high
+
+
+def test_another_law_is_not_taken_for_this_one() -> None:
+    law = fit(made(p=0.5, q=1.0))
+    assert law is not None
+    assert law.units is not None
+    assert law.bins is not None
+    assert law.units.high < 0.8
+    assert law.bins.high < 1.6
+    assert law.rms > 0.04
+
+
+def test_nothing_is_said_of_what_cannot_be_seen() -> None:
+    assert fit(made()[:7]) is None
+    assert fit(made()[:11]) is None  # bins were not varied
+    flat = fit(made(histograms=1e-5))
+    assert flat is not None
+    assert (flat.units, flat.bins) == (None, None)
+
+
+def test_bins_and_sizes_are_known_by_the_checksums_that_bench_writes(tmp_path: Path) -> None:
+    conditions = {one.name: one for one in load_experiments()["scaling"].conditions}
+    rows = {}
+    for name in ("bins-32", "size-128"):
+        images = image_set(conditions[name].images if name == "size-128" else "synthetic", cache=tmp_path)
+        inputs = prepare(conditions[name], images, 2).inputs
+        rows["scaling", name] = {
+            "params_sha256": inputs.params_sha256, "fixed_sha256": inputs.fixed_sha256, "threads": "64",
+            "physical_cores": "2", "work_units": "64", "api_median_s": "1.5", "cli_work_units": "", "cli_median_s": "2",
+        }  # fmt: skip
+    measured = Measured({("m1", rawdata.PAIRS[0]): rows}, {})
+    found = {point.condition: point for point in scalingdata.points(measured, ("m1", rawdata.PAIRS[0]), "api")}
+    assert [found[name].bins for name in ("bins-32", "size-128")] == [32, 128]
+    assert [found[name].megapixels for name in ("bins-32", "size-128")] == pytest.approx([0.065024, 0.016256])
+    assert list(scalingdata.points(measured, ("m1", rawdata.PAIRS[0]), "cli")) == []
