@@ -135,6 +135,9 @@ def _per_cent(share: Estimate) -> str:
 def _missing(measured: Measured, place: Place) -> Iterator[str]:
     """What nothing was said about, because nobody measured it."""
     there = {experiment for experiment, _ in measured.rows[place]}
+    if there == {""}:
+        yield f"Not measured: {measured.rows[place]['', '']['note'] or 'the pair cannot be had here'}."
+        return
     absent = {name: asks for name, asks in ASKS.items() if name not in there}
     if absent:
         listed = "; ".join(f"{asks} (`{name}`)" for name, asks in absent.items())
