@@ -31,7 +31,7 @@ def test_only_the_registration_is_kept_of_what_py_spy_saw(tmp_path: Path) -> Non
     raw = tmp_path / "raw"
     raw.write_text(
         "main (worker.py:9);load (worker.py:3);import itk (/home/someone/itk/__init__.py:1) 50\n"
-        "main (worker.py:9);register (worker.py:7);itk::Inner (/home/someone/lib/libITK.so) 3\n"
+        "main (worker.py:9);register (repro/worker.py:7);itk::Inner (/home/someone/lib/libITK.so) 3\n"
         "main (worker.py:9);register (worker.py:8);itk::Other (libITK.so) 4\n"
     )
     lines = Profiler("py-spy", "py-spy").folded(raw)

@@ -1,10 +1,11 @@
 """Where a registration spends its time: one extra, untimed trial a path under a sampling profiler.
 
-Asked for with ``bench --profile``. Both paths run under perf, which sees the native frames of all threads; the
-API's worker under py-spy where there is no perf, which sees Python's and native frames of its main thread.
-They are used where they are on the PATH and never required. What is kept are folded stacks, one a line with
-its number of samples: ``a;b;c 12`` says that in 12 samples c ran, called by b, called by a. Flame graph
-viewers read them (speedscope, inferno). perf's profile of the API holds the loading of itk, too.
+Asked for with ``bench --profile``. The API's worker runs under py-spy, which sees Python's and native frames of
+its main thread with their names, or, where there is no py-spy, under perf; the executable under perf, which
+sees the native frames of all threads. They are used where they are on the PATH and never required. What is
+kept are folded stacks, one a line with its number of samples: ``a;b;c 12`` says that in 12 samples c ran,
+called by b, called by a. Flame graph viewers read them (speedscope, inferno). perf's profile of the API holds
+the loading of itk, too.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from repro.errors import TrialError
 from repro.layout import shown
 from repro.model import Condition, Experiment, Path_, Trial
 
-HERTZ = 199
-"""Samples a second; prime, so that nothing periodic hides between them."""
+HERTZ = {"perf": 199, "py-spy": 49}
+"""Samples a second; no round figure, so that nothing periodic hides between them. py-spy, which unwinds native
+frames from outside, falls behind at 99 (measured with itk-elastix 0.25.4)."""
 _SCRIPT_S = 300.0
-_REGISTERING = "register (worker.py"
+_REGISTERING = re.compile(r"register \((?:[^()]*[/\\])?worker\.py")
 """The worker's frame below which a registration runs; what is not below it is loading."""
 
 # py-spy talks on the stdout on which the worker answers; so it gets the log for its own, and the worker the pipe.
@@ -50,9 +52,9 @@ class Profiler:
     def prefix(self, file: Path) -> Prefix:
         """What stands before the command; the tool writes the file."""
         if self.name == "py-spy":
-            options = ("--native", "--rate", str(HERTZ), "--format", "raw", "--output", str(file))
+            options = ("--native", "--rate", str(HERTZ[self.name]), "--format", "raw", "--output", str(file))
             return (*_ASIDE, self.program, "record", *options, "--", *_BACK)
-        return (self.program, "record", "-q", "-F", str(HERTZ), "-g", "-o", str(file), "--")
+        return (self.program, "record", "-q", "-F", str(HERTZ[self.name]), "-g", "-o", str(file), "--")
 
     def folded(self, file: Path) -> list[str]:
         """The folded stacks in what the tool wrote, the most frequent first. Raises TrialError."""
@@ -60,7 +62,7 @@ class Profiler:
             raise TrialError(f"{self.name} wrote nothing")
         if self.name == "py-spy":
             lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-            return _sorted(_without_folders(line) for line in lines if _REGISTERING in line)
+            return _sorted(_without_folders(line) for line in lines if _REGISTERING.search(line))
         command = (self.program, "script", "-i", str(file), "-F", "comm,ip,sym,dso")
         try:
             ended = subprocess.run(
@@ -73,7 +75,7 @@ class Profiler:
 
 def profiler(path: Path_) -> Profiler | None:
     """The tool that can profile the path here; None: there is none."""
-    for name in ("perf", "py-spy") if path == "api" else ("perf",):
+    for name in ("py-spy", "perf") if path == "api" else ("perf",):
         beside = str(Path(sys.executable).parent)
         if program := shutil.which(name) or shutil.which(name, path=beside):
             return Profiler(name, program)
