@@ -141,3 +141,18 @@ def test_rows_with_nothing_known_do_not_break_it() -> None:
     assert found.measured is bare
     assert all(isinstance(words, str) for words in found.differences)
     assert reported.REPORTED_CSV.is_file()
+
+
+def test_a_step_is_nearest_to_both_steps_in_a_row_on_larger_images() -> None:
+    both = {"experiment": "transforms", "transform": "AffineTransform + BSplineTransform"}
+    small = row(**both, condition="as-posted")
+    large = row(**both, condition="as-posted", fixed_sha256="0" * 64)
+    alone = row()
+    usable = [alone, small, large]
+    for one in usable:
+        one["experiment"] = "posted-28"
+    found = matched("two-step", *usable, step="bspline")
+    assert found.measured is large
+    assert found.differences[0].startswith("AffineTransform + BSplineTransform together on other images")
+    assert matched("two-step", alone, small, step="bspline").measured is small
+    assert matched("posted-bspline", *usable).measured is alone

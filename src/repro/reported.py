@@ -48,9 +48,14 @@ class Reported:
     """Median over the runs of each run's ratio."""
 
     @property
+    def is_step(self) -> bool:
+        """Whether it is one of several registrations in a row."""
+        return self.step not in ("", "registration")
+
+    @property
     def title(self) -> str:
         """What was posted, in a word."""
-        return self.name if self.step in ("", "registration") else f"{self.name}, {self.step}"
+        return f"{self.name}, {self.step}" if self.is_step else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +116,21 @@ def matches(
     usable = [row for row in rows if (row["experiment"], row["condition"]) in as_posted]
     found = []
     for one in posted:
-        near = [row for row in usable if not one.transform or row["transform"] == one.transform]
+        near = [row for row in usable if _same_transform(one, row)]
         nearest = min(near, key=lambda row: _distance(one, row, images), default=None)
         differences = tuple(_differences(one, nearest, images)) if nearest else (_why_none(one, usable),)
         found.append(Match(one, nearest, differences))
     return tuple(found)
+
+
+def _same_transform(one: Reported, row: Row) -> bool:
+    """Of a step also where it runs in a row with others."""
+    steps = str(row["transform"] or "").split(" + ")
+    return not one.transform or steps == [one.transform] or (one.is_step and one.transform in steps)
+
+
+def _in_a_row(row: Row) -> bool:
+    return " + " in str(row["transform"] or "")
 
 
 def _why_none(one: Reported, usable: Collection[Row]) -> str:
@@ -125,9 +140,13 @@ def _why_none(one: Reported, usable: Collection[Row]) -> str:
 
 
 def _distance(one: Reported, row: Row, images: Collection[str]) -> tuple[float | str, ...]:
-    """What matters most comes first: images, threads that ITK finds, versions, then the machine."""
+    """What matters most comes first: images, threads that ITK finds, versions, then the machine.
+
+    The steps ran in a row on larger images than the posted ones.
+    """
     return (
-        float(not _same_images(row, images)),
+        float(one.is_step and not _in_a_row(row)),
+        float(_same_images(row, images) if one.is_step and _in_a_row(row) else not _same_images(row, images)),
         round(abs(math.log2((one.machine_threads or 1) / (row["api_threads"] or 1))), 1),
         float(bool(one.itk_elastix) and row["itk_elastix"] != one.itk_elastix),
         float(bool(one.elastix) and row["elastix"] != one.elastix),
@@ -149,11 +168,14 @@ def _system(name: str | None) -> str:
 
 def _differences(one: Reported, row: Row, images: Collection[str]) -> Iterator[str]:
     """The differences in conditions in words, ours first."""
-    if not _same_images(row, images):
+    if one.is_step and _in_a_row(row):
+        where = "the small posted images" if _same_images(row, images) else "other images"
+        yield f"{text(row['transform'], 60)} together on {where}, where the post times each step on images of its own"
+    elif not _same_images(row, images):
         yield "other images than the posted ones"
     if not one.transform:
         yield f"{text(row['transform'], 60)}, where the post does not name its transform"
-    if one.step not in ("", "registration"):
+    if one.is_step and not _in_a_row(row):
         yield "a registration of its own on small images, not a step on larger ones"
     for name, posted in (("itk_elastix", one.itk_elastix), ("elastix", one.elastix)):
         words = name.replace("_", "-")
