@@ -26,6 +26,8 @@ REFERENCE_UNITS, REFERENCE_BINS = 64, 128
 """Where `histograms` is the seconds that the histograms take."""
 MIN_POINTS = 8
 """Six figures are fitted; with fewer points the fit says nothing."""
+WIDEST = 2.0
+"""An exponent with a wider interval, or more than twice as large, was not determined by these points."""
 _TINY_S = 1e-9
 
 
@@ -61,7 +63,7 @@ class Law:
     residuals: Mapping[str, float]
     """Condition -> log(measured / law): 0.05 is five per cent more than the law."""
     units: Exponent | None
-    """Exponent of the work units where it is left free; None: the histograms take no time to be seen."""
+    """Exponent of the work units where it is left free; None: the points do not determine both."""
     bins: Exponent | None
 
     @property
@@ -95,7 +97,9 @@ def fit(points: Sequence[Point]) -> Law | None:
     units = bins = None
     if seconds["histograms"] * max(_parts(points, LAW)[:, 2]) > most / 10:
         free = least_squares(misfit, [*law.x, *LAW], bounds=(0, np.inf), x_scale="jac")
-        units, bins = _exponents(free.x, free.jac, free.fun)
+        found = _exponents(free.x, free.jac, free.fun)
+        if all(one.high - one.low < WIDEST and one.value < WIDEST * 2 for one in found):
+            units, bins = found
     named = {point.condition: -float(away) for point, away in zip(points, law.fun, strict=True)}
     return Law(seconds, named, units, bins)
 

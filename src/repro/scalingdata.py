@@ -60,7 +60,7 @@ def text(measured: Measured, place: Place) -> Iterator[str]:
                 f"[{law.bins.low:.2f}, {law.bins.high:.2f}]."
             )
         else:
-            yield "  The histograms' part is too small here to say how it grows."
+            yield "  These points do not say by which powers the histograms' part grows."
     yield from _threads(measured, place)
 
 
