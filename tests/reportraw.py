@@ -81,6 +81,7 @@ def _lines(
     fast = 0.3 if pair.startswith("0.25.4") else 1.0
     cost = 18.0 * (bins / 128) ** 2 / 448
     seconds = {"cli": 1.9 + cost * (condition.cli.threads or 2), "api": 1.9 + fast * cost * units}
+    seconds, more = _of_kind(condition, seconds)
     spread, apart = 0.02, 1e-7 if threads == 2 else 0.08
     params = digest(["params", condition.overrides, condition.parameter_files]) * 2
     for line in rawdata.trial_lines(machine, pair, experiment, condition, rounds, draw, seconds, spread, apart):
@@ -90,4 +91,31 @@ def _lines(
             if line["path"] == "api":
                 threader = condition.api.threader or "TBB"
                 line |= {"threader": threader, "default_threads": threads, "work_units": units}
-        yield line
+            if line["phase"] != "start":
+                line.update(more[line["path"]])
+        if line["kind"] != "agreement" or condition.measures == "registration":
+            yield line
+
+
+def _of_kind(condition: Condition, seconds: dict[str, float]) -> tuple[dict[str, float], dict[str, dict[str, Any]]]:
+    """Seconds of what the condition measures, and what its lines say besides, of each path."""
+    kind: dict[str, Any] = {"measures": condition.measures, "strategy": condition.strategy}
+    if condition.measures == "loading":
+        return {"cli": 0.08, "api": 3.0 if condition.name.startswith("recipe") else 20.0}, {"cli": kind, "api": kind}
+    if not condition.strategy:
+        return seconds, {"cli": {}, "api": {}}
+    jobs = condition.jobs or 2
+    number = condition.registrations or jobs
+    each = {path: value / min(jobs, 2) for path, value in seconds.items()}
+    start = {"cli": 0.0, "api": 20.0 if condition.measures == "first-result" else 0.0}
+    kind |= {"jobs": jobs, "registrations": number}
+    more = {
+        path: {
+            **kind,
+            "first_s": start[path] + seconds[path],
+            "results_s": [start[path] + seconds[path] + each[path] * n for n in range(number)],
+            "tree_peak_bytes": (900 if path == "api" else 60) * jobs << 20,
+        }
+        for path in ("cli", "api")
+    }
+    return {path: start[path] + each[path] * number for path in each}, more

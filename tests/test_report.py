@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import rawdata
 import reportraw
-from repro import curvesections, report, reportdata, reportmarkdown, rungs, svg, wording
+from repro import curvesections, jobsections, report, reportdata, reportmarkdown, rungs, svg, wording
 from repro.answers import answers
 from repro.columns import COMPARISON, TRIALS
 from repro.errors import StoreError
@@ -269,6 +269,36 @@ def test_time_is_shown_against_the_work_units_of_both_paths(tmp_path: Path) -> N
     lines = {row[0].text for row in figure.table.rows}
     assert lines == {f"{reportraw.PAIRS[0]}, API", f"{reportraw.PAIRS[0]}, executable"}
     assert {row[1].text for row in figure.table.rows} >= {"1", "512", "1,024"}
+
+
+def test_loading_and_the_first_results_are_shown(tmp_path: Path) -> None:
+    reportraw.made(tmp_path, pairs=reportraw.PAIRS[:1], experiments=("posted", "loading", "first-result"), rounds=3)
+    data = reportdata.read(tmp_path)
+    section = jobsections.startup(data)
+    assert [figure.name for figure in section.figures] == ["loading-ways", "first-results"]
+    ways = {row[2].text: row[4].text for row in section.figures[0].table.rows}
+    assert float(ways["posted"]) > 5 * float(ways["recipe"])
+    results = {(row[0].text, row[1].text) for row in section.figures[1].table.rows}
+    assert {("worker", "1"), ("worker", "10"), ("worker", "100"), ("executables beside it", "100")} <= results
+    assert [row[2].text for row in section.tables[0].rows] == ["interpreters", "worker", "recipe", "pool"]
+    # Loading is no ratio of registrations.
+    assert {row["experiment"] for row in data.compared} == {"posted"}
+    assert f'id="{section.figures[0].name}-wide-title"' in report.page(report.compose(data))
+
+
+def test_jobs_at_once_are_shown_by_strategy(tmp_path: Path) -> None:
+    reportraw.made(tmp_path, pairs=reportraw.PAIRS[:1], experiments=("posted", "parallel", "parallel-smoke"), rounds=3)
+    data = reportdata.read(tmp_path)
+    section = jobsections.throughput(data)
+    (figure,) = section.figures
+    named = {row[3].text for row in figure.table.rows}
+    assert named == {"recipe", "forked", "spawned", "threads"}
+    # The smoke test's times mean nothing.
+    assert not any("smoke" in row[2].text for row in figure.table.rows)
+    rates = {row[4].text: float(row[7].text) for row in figure.table.rows if row[3].text == "recipe"}
+    assert rates["2"] > 1.5 * rates["1"]
+    assert "executables" in figure.wide
+    assert section.paragraphs[1].startswith("The recipe does most at ")
 
 
 def test_several_machines_stand_beside_each_other(several: Path) -> None:

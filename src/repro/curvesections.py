@@ -26,7 +26,7 @@ def work_units(data: Data) -> Section:
     found: dict[tuple[str, ...], dict[str, dict[int, list[float]]]] = defaultdict(
         lambda: {path: defaultdict(list) for path in ("api", "cli")}
     )
-    for row in data.rows:
+    for row in data.single:
         place = tuple(str(row[name]) for name in ("pair", "machine", *INPUTS))
         if (row["jobs"] or 1) == 1:
             for path, units in (("api", row["work_units"]), ("cli", row["cli_work_units"])):
@@ -92,7 +92,7 @@ def releases(data: Data) -> Section:
     if (measured := _measured(data)) and (known := [one for one in timeline.releases(measured) if one.factor]):
         return _timeline(data, title, measured, known)
     found: dict[tuple[str, ...], dict[str, Row]] = defaultdict(dict)
-    for row in data.rows:
+    for row in data.single:
         itk_elastix = row["itk_elastix"]
         same_path = row["arms"] in ("api api", "cli cli") and not (row["experiment"] or "").startswith("versions")
         if itk_elastix and drawable(row["api_median_s"]) and not same_path and (row["jobs"] or 1) == 1:

@@ -47,6 +47,11 @@ class Data:
         )
 
     @cached_property
+    def single(self) -> tuple[Row, ...]:
+        """Rows whose seconds are those of one registration by itself."""
+        return tuple(row for row in self.rows if row["measures"] in (None, "registration") and not row["strategy"])
+
+    @cached_property
     def pairs(self) -> tuple[str, ...]:
         """Every pair, the oldest versions first."""
         return tuple(sorted({row["pair"] or "" for row in self.rows}, key=version_key))
