@@ -93,7 +93,8 @@ def _lines(
                 line |= {"threader": threader, "default_threads": threads, "work_units": units}
             if line["phase"] != "start":
                 line.update(more[line["path"]])
-        if line["kind"] != "agreement" or condition.measures == "registration":
+        # Of loading there is neither a start nor a result to compare.
+        if condition.measures == "registration" or (line["kind"] != "agreement" and line["phase"] != "start"):
             yield line
 
 
