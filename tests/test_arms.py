@@ -77,7 +77,7 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     (tmp_path / "worker.py").write_text(WORKER)
-    monkeypatch.setattr(arms, "WORKER", tmp_path / "worker.py")
+    monkeypatch.setattr(ApiArm, "program", tmp_path / "worker.py")
     made = Bench(tmp_path)
     yield made
     made.arm.close()

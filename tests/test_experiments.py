@@ -6,7 +6,8 @@ import pytest
 from repro import plan
 from repro.config import load_pairs, load_releases
 from repro.errors import ConfigError
-from repro.experiments import choose, load_experiments, parameter_path, with_threads
+from repro.experiments import choose, fitted, load_experiments, parameter_path, with_threads
+from repro.model import SHARE, Experiment
 from repro.options import chosen_experiments
 
 GOOD = """
@@ -161,3 +162,54 @@ def test_an_api_only_release_runs_what_is_about_releases_and_the_api_alone() -> 
     steps = plan.rounds(release, experiment, condition, 3, 1, paths)
     assert [[trial.path for trial in step.trials] for step in steps] == [["api"]] * 4
     assert plan.start_trials(release, experiment, condition, paths) == ()
+
+
+STRATEGIES = """
+[experiment.many]
+question = "Which?"
+parameter_files = ["posted-bspline.txt"]
+images = "posted"
+[[experiment.many.condition]]
+name = "recipe"
+strategy = "recipe"
+jobs = [1, 2, 8]
+cli = { threads = "share" }
+api = { threads = "share" }
+[[experiment.many.condition]]
+name = "forked"
+strategy = "forked"
+jobs = 0
+"""
+
+
+def jobs_of(experiment: Experiment) -> dict[str, int]:
+    return {condition.name: condition.jobs for condition in experiment.conditions}
+
+
+def test_a_list_of_jobs_makes_a_condition_for_each(tmp_path: Path) -> None:
+    experiment = load_experiments(write(tmp_path, STRATEGIES))["many"]
+    assert jobs_of(experiment) == {"recipe-1": 1, "recipe-2": 2, "recipe-8": 8, "forked": 0}
+    recipe = experiment.conditions[0]
+    assert (recipe.cli.threads, recipe.cli.threads_by, recipe.api.threads_by) == (SHARE, "option", "method")
+
+
+def test_an_experiment_is_fitted_to_the_machine_or_to_the_jobs_asked_for(tmp_path: Path) -> None:
+    known = load_experiments(write(tmp_path, STRATEGIES + GOOD))
+    many = known["many"]
+    assert [*jobs_of(fitted(many, (), 2))] == ["recipe-1", "recipe-2", "forked"]
+    assert [*jobs_of(fitted(many, (), 4))] == ["recipe-1", "recipe-2", "recipe-8", "forked"]
+    assert jobs_of(fitted(many, (3, 16), 2)) == {"recipe-3": 3, "recipe-16": 16, "forked-3": 3, "forked-16": 16}
+    assert fitted(known["one"], (3,), 2) == known["one"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"forked"\njobs = 0', '"forks"\njobs = 0', "'forks' must be one of threads, spawned, forked, recipe"),
+        ("jobs = 0", "jobs = -1", "-1 must be a whole number"),
+        ("[1, 2, 8]", '[1, "2"]', "whole number from 0, or a list"),
+    ],
+)
+def test_an_error_in_a_strategy_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load_experiments(write(tmp_path, STRATEGIES.replace(old, new)))

@@ -260,6 +260,8 @@ def test_what_is_not_known_is_empty_and_negative_numbers_stay_numbers(tmp_path: 
         *("rounds", "cli_median_s", "cli_mad_s", "cli_min_s", "api_median_s", "api_mad_s", "api_min_s", "cli_start_s"),
         *("ratio", "ratio_low", "ratio_high", "half_width", "interval", "status", "note", "arms"),
         *("cli_metric", "api_metric", "failed", "sessions"),
+        "api_threads_by",
+        *("cli_per_min", "api_per_min"),  # a line that tells of no batch is one registration
     }
     assert row["cli_metric"] == "-1.23456"
     assert row["note"] == "the results of 3 rounds were not compared"

@@ -130,7 +130,7 @@ def test_lost_session_lines_leave_the_machine_unknown_and_the_times_known(raw: P
     edit(raw, lambda line: line["kind"] != "session")
     (after,) = merged(raw, raw.parent)
     assert {name for name in before if before[name] != after[name]} == {
-        *("os", "arch", "cpu", "physical_cores", "logical_cores", "lock", "note")
+        *("os", "arch", "cpu", "physical_cores", "logical_cores", "lock", "note", "api_threads_by")
     }
     assert not after["lock"]
 

@@ -12,6 +12,7 @@ import pytest
 from repro import installed, layout
 from repro.config import load_pairs
 from repro.errors import UnavailableError
+from repro.model import STRATEGIES
 
 PAIR = "0.25.4-5.3.1"
 pytestmark = pytest.mark.real
@@ -72,6 +73,24 @@ def test_both_paths_find_the_same_transform(results: Path) -> None:
     agreements = _lines(results, "agreement")
     assert agreements
     assert all(0 <= line["mean_px"] <= line["max_px"] < 0.05 for line in agreements)
+
+
+def test_every_strategy_registers_as_the_executable_does(bench: list[str], tmp_path: Path) -> None:
+    command = ["parallel-smoke" if word == "smoke" else word for word in bench]
+    done = _repro(*command, "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in _lines(tmp_path, "measurement") if line["phase"] != "start"]
+    for line in lines:
+        assert (line["status"], line["note"]) == ("ok", "")
+        assert (line["jobs"], line["registrations"], len(line["jobs_s"])) == (2, 3, 3)
+        assert 0 < line["first_s"] < line["wall_s"]
+        assert line["user_s"] > 0
+    strategies = STRATEGIES if sys.platform == "linux" else tuple(set(STRATEGIES) - {"forked"})
+    assert {(line["strategy"], line["path"]) for line in lines} == {(s, p) for s in strategies for p in ("cli", "api")}
+    assert len({line["result_digest"] for line in lines}) == 1
+    if sys.platform == "linux":
+        memory = {(line["strategy"], line["path"]): line["tree_peak_bytes"] for line in lines if not line["round"]}
+        assert memory["forked", "api"] < memory["spawned", "api"]  # a forked worker shares what was loaded
 
 
 def test_what_is_measured_is_not_measured_again(bench: list[str], results: Path) -> None:

@@ -24,6 +24,8 @@ from repro.prepare import Prepared
 WORKER = Path(__file__).with_name("worker.py")
 CLOSE_S, PROFILER_S = 5.0, 120.0
 """Seconds in which a worker, and a profiler with what it has sampled, may end by themselves."""
+EFFECTIVE = ("threader", "default_threads", "maximum_threads", "work_units")
+"""What a worker says of the threads that ITK really uses."""
 
 Facts = Mapping[str, Any]
 """Fields of a Measurement that a trial has found out."""
@@ -82,27 +84,34 @@ class CliArm:
 
     def run(self, trial: Trial, folder: Path) -> Facts:
         """One run of the executable; for the phase ``start`` one that only says its version."""
-        threads = self._prepared.threads("cli")
         if trial.phase == "start":
-            arguments = ["--version"]
-        else:
-            images = self._prepared.images
-            arguments = ["-f", str(images.fixed), "-m", str(images.moving), "-out", str(folder)]
-            for file in self._prepared.write_parameters(folder / "parameters"):
-                arguments += ["-p", str(file)]
-            if threads is not None:
-                arguments += ["-threads", str(threads)]
-        outcome = self._launcher.run(
-            Command(
-                argv=(*self._prefix, *self._installed.elastix_command, *arguments),
-                env=self._environment,
-                cwd=folder,
-                stdout=folder / "stdout.txt",
-                stderr=folder / "stderr.txt",
-                timeout_s=self._limits.timeout_s,
-                memory_limit_bytes=self._limits.memory_bytes,
-            )
+            return self.facts(self._launcher.run(self._command(("--version",), folder)), folder)
+        facts = self.facts(self._launcher.run(self.command(folder)), folder)
+        return {**facts, **result_facts(folder)}
+
+    def command(self, folder: Path) -> Command:
+        """What registers into the folder."""
+        images, threads = self._prepared.images, self._prepared.threads("cli")
+        arguments = ["-f", str(images.fixed), "-m", str(images.moving), "-out", str(folder)]
+        for file in self._prepared.write_parameters(folder / "parameters"):
+            arguments += ["-p", str(file)]
+        if threads is not None:
+            arguments += ["-threads", str(threads)]
+        return self._command(arguments, folder)
+
+    def _command(self, arguments: Sequence[str], folder: Path) -> Command:
+        return Command(
+            argv=(*self._prefix, *self._installed.elastix_command, *arguments),
+            env=self._environment,
+            cwd=folder,
+            stdout=folder / "stdout.txt",
+            stderr=folder / "stderr.txt",
+            timeout_s=self._limits.timeout_s,
+            memory_limit_bytes=self._limits.memory_bytes,
         )
+
+    def facts(self, outcome: Outcome, folder: Path) -> dict[str, Any]:
+        """What the process used. Raises TrialError where it failed."""
         facts = {
             "wall_s": outcome.wall_s,
             "exit_status": outcome.exit_status,
@@ -111,10 +120,10 @@ class CliArm:
             "peak_bytes": outcome.peak_bytes,
             "voluntary_switches": outcome.voluntary_switches,
             "involuntary_switches": outcome.involuntary_switches,
-            "threads": threads,
+            "threads": self._prepared.threads("cli"),
         }
         _raise_on_failure(outcome, folder, facts)
-        return facts if trial.phase == "start" else {**facts, **result_facts(folder)}
+        return facts
 
     def close(self) -> None:
         """Nothing outlives a trial."""
@@ -126,6 +135,8 @@ class ApiArm:
     It is started by the first trial, which carries the seconds of loading, and replaced after a
     trial that failed, as a worker in an unknown state measures nothing, and where its memory grows.
     """
+
+    program = WORKER
 
     def __init__(
         self,
@@ -154,42 +165,45 @@ class ApiArm:
         """One registration in the worker."""
         try:
             loading = {} if self._child else self._start()
-            files = self._prepared.write_parameters(folder / "parameters")
             if loading and self._replaced and trial.phase == "measure":
                 # The warm-up round is over, and a cold worker must not be measured.
                 warm_up = folder / "warm-up"
                 warm_up.mkdir()
-                self._register(files, warm_up)
-            answer = self._register(files, folder)
-            note = {"note": self._replaced} if loading and self._replaced else {}
+                self._register(trial, warm_up)
+            facts = self._register(trial, folder)
+            notes = [note for note in (self._replaced if loading else "", facts.get("note")) if note]
             self._watch_memory()
         except TrialError:
             self.close()
             self._replaced = "in a new worker, as the trial before failed in the last one"
             raise
-        effective = {k: answer[k] for k in ("threader", "default_threads", "maximum_threads", "work_units")}
+        return {
+            **self._versions,
+            **loading,
+            **facts,
+            **({"note": "; ".join(notes)} if notes else {}),
+            "threads": self._prepared.threads("api"),
+        }
+
+    def _register(self, trial: Trial, folder: Path) -> Facts:  # noqa: ARG002 - a batch asks for the phase
+        answer = self._ask({"op": "register", **self._job(folder)})
         return {
             "wall_s": answer["wall_s"],
             "peak_bytes": answer["peak_bytes"],
             **answer["used"],
-            **effective,
-            **loading,
-            **note,
-            **self._versions,
-            "threads": self._prepared.threads("api"),
+            **{name: answer[name] for name in EFFECTIVE},
             **result_facts(folder),
         }
 
-    def _register(self, files: Sequence[Path], output: Path) -> dict[str, Any]:
-        return self._ask(
-            {
-                "op": "register",
-                "parameter_files": [str(file) for file in files],
-                "output": str(output),
-                "threads": self._prepared.threads("api"),
-                "threads_by": self._prepared.condition.api.threads_by,
-            }
-        )
+    def _job(self, folder: Path) -> dict[str, Any]:
+        """What the worker is told of a registration into the folder."""
+        files = self._prepared.write_parameters(folder / "parameters")
+        return {
+            "parameter_files": [str(file) for file in files],
+            "output": str(folder),
+            "threads": self._prepared.threads("api"),
+            "threads_by": self._prepared.condition.api.threads_by,
+        }
 
     def resident_bytes(self) -> int | None:
         """The worker's resident memory now; None where there is none, or the system does not tell."""
@@ -213,7 +227,7 @@ class ApiArm:
 
     def _start(self) -> dict[str, Any]:
         self._child = LineChild(
-            argv=(*self._prefix, self._interpreter, "-I", "-S", str(WORKER), str(self._installed.site_packages)),
+            argv=(*self._prefix, self._interpreter, "-I", "-S", str(self.program), str(self._installed.site_packages)),
             env=environment(self._installed, self._prepared, self._prepared.condition.api, executable=False),
             cwd=self._log.parent,
             stderr_file=self._log,
@@ -221,11 +235,15 @@ class ApiArm:
         )
         self._child.read(self._limits.timeout_s)
         parts = {"interpreter": time.perf_counter() - self._child.started}
-        images = self._prepared.images
-        answer = self._ask({"op": "load", "fixed": str(images.fixed), "moving": str(images.moving)})
+        answer = self._ask({"op": "load", **self._loading()})
         parts |= answer["parts"]
         self._versions = {k: answer[k] for k in ("python", "itk", "itk_elastix")}
         return {"load_s": sum(parts.values()), "load_parts_s": parts}
+
+    def _loading(self) -> dict[str, Any]:
+        """What the worker is told when it is started."""
+        images = self._prepared.images
+        return {"fixed": str(images.fixed), "moving": str(images.moving)}
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         assert self._child is not None

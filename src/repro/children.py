@@ -131,6 +131,11 @@ class Launcher:
         finally:
             self._running = False
 
+    @property
+    def pid(self) -> int | None:
+        """Process number of the running command."""
+        return self._thin.child if self._running and self._thin is not None else None
+
     def stop(self) -> None:
         """End the running command, if any; ``run`` then returns. For other threads and signal handlers."""
         self._stop_wanted = True

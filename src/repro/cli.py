@@ -135,6 +135,7 @@ def plan(
     experiment: opt.Experiments = None,
     experiments: opt.ExperimentsFile = None,
     rounds: opt.Rounds = None,
+    jobs: opt.Jobs = None,
     seed: opt.Seed = 1,
     shard: opt.Shard = "1/1",
     out: opt.Out = layout.RESULTS,
@@ -143,7 +144,7 @@ def plan(
     """The trials that bench would run, in their order, with an estimate of the time."""
     from repro import plantable
 
-    chosen = opt.chosen_experiments(experiment, file=experiments)
+    chosen = opt.chosen_experiments(experiment, jobs=jobs, file=experiments)
     planned = plantable.plan_all(
         opt.chosen_for(chosen, names), chosen, rounds, seed, opt.parse_shard(shard), out / "raw"
     )
@@ -159,6 +160,7 @@ def bench(
     runs: opt.Runs = None,
     precision: opt.Precision = 0.03,
     threads: opt.Threads = None,
+    jobs: opt.Jobs = None,
     fixed: opt.Fixed = None,
     moving: opt.Moving = None,
     params: opt.Params = None,
@@ -184,7 +186,7 @@ def bench(
     paths = frozenset({"cli", "api"} - ({"cli"} if no_cli else set()) - ({"api"} if no_itk else set()))
     if not paths:
         raise ConfigError("--no-cli and --no-itk together leave nothing to run; give one of them")
-    chosen = opt.chosen_experiments(experiment, quick=quick, file=experiments)
+    chosen = opt.chosen_experiments(experiment, jobs=jobs, quick=quick, file=experiments)
     options = Options(
         pairs=opt.chosen_for(chosen, names, environment=True),
         experiments=chosen,

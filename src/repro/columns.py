@@ -33,7 +33,11 @@ TRIALS = (
     Column("position", "whole", "0 or 1: first or second in its round."),
     Column("status", "text", "`ok`, `failed`, `timeout` or `unavailable`."),
     Column("measures", "text", "What wall_s is: `registration`, `loading` or `first-result`."),
-    Column("wall_s", "number", "Executable: from start to exit. API: the registration call, without loading."),
+    Column(
+        "wall_s",
+        "number",
+        "Executable: start to exit. API: the registration call, without loading. Batch: to its last result.",
+    ),
     Column(
         "robust_z", "number", "Distance of log(wall_s) from its arm's median, in MADs scaled to standard deviations."
     ),
@@ -46,9 +50,9 @@ TRIALS = (
     Column("results_s", "list", "Of several registrations: seconds from the start until each result was there."),
     Column("resolutions_s", "list", "Seconds of each resolution, from elastix.log."),
     Column("estimation_s", "list", "Seconds of each automatic parameter estimation, from elastix.log."),
-    Column("user_s", "number", "User CPU seconds of the child."),
-    Column("system_s", "number", "System CPU seconds of the child."),
-    Column("peak_bytes", "whole", "Peak resident memory of the child."),
+    Column("user_s", "number", "User CPU seconds of the child; of a batch, of all its processes."),
+    Column("system_s", "number", "System CPU seconds of the child; of a batch, of all its processes."),
+    Column("peak_bytes", "whole", "Peak resident memory of the child; of a batch, of its largest process."),
     Column("disk_bytes", "whole", "Bytes read from the disk while loading; 0: all of it was in the file cache."),
     Column("voluntary_switches", "whole", "Context switches the child asked for."),
     Column("involuntary_switches", "whole", "Context switches forced on the child."),
@@ -68,7 +72,9 @@ TRIALS = (
     Column("cli_source", "text", "Where the executable came from."),
     Column("transform", "text", "Transform of each parameter file, joined by ` + `."),
     Column("jobs", "whole", "Registrations run side by side."),
-    Column("strategy", "text", "How several jobs were run."),
+    Column(
+        "strategy", "text", "How the API ran its jobs: `threads`, `spawned`, `forked`, `recipe`; empty: one by one."
+    ),
     Column("final_metric", "number", "Final metric value, from elastix.log."),
     Column("result_digest", "text", "Digest of the transform's numbers."),
     Column("fixed_sha256", "text", "Digest of the fixed image."),
@@ -81,6 +87,13 @@ TRIALS = (
     Column("note", "text", "Why it failed, or a flag worth reading."),
     Column("registrations", "whole", "Registrations of the trial; more than one are a batch."),
     Column("first_s", "number", "Seconds from the start of a batch to its first result."),
+    Column("per_min", "number", "Registrations a minute: registrations over wall_s."),
+    Column("jobs_s", "list", "Seconds of each registration of a batch, from when its turn came."),
+    Column(
+        "tree_peak_bytes",
+        "whole",
+        "Batch, sampled in its warm-up: memory of all its processes, shared pages counted once. Linux only.",
+    ),
 )
 
 COMPARISON = (
@@ -158,12 +171,17 @@ COMPARISON = (
     Column("api_resolutions_s", "number", "Median of the sum of the API's resolutions, from elastix.log."),
     Column("cli_estimation_s", "number", "Median of the sum of the executable's automatic parameter estimations."),
     Column("api_estimation_s", "number", "Median of the sum of the API's automatic parameter estimations."),
-    Column("cli_cpu_s", "number", "Median of user plus system CPU seconds of the executable."),
-    Column("api_cpu_s", "number", "Median of user plus system CPU seconds of the API's worker."),
+    Column("cli_cpu_s", "number", "Median CPU seconds, user plus system, of the executable, a registration."),
+    Column("api_cpu_s", "number", "Median CPU seconds, user plus system, of the API's processes, a registration."),
     Column("cli_metric", "number", "Median final metric value of the executable."),
     Column("api_metric", "number", "Median final metric value of the API."),
     Column("failed", "whole", "Trials that failed, timeouts included, and were not made good by a rerun."),
-    Column("strategy", "text", "How several jobs were run."),
+    Column(
+        "strategy",
+        "text",
+        "How the API ran its jobs: `threads`, `spawned`, `forked`, `recipe`, or of `first-result` `interpreters`, "
+        "`worker`, `recipe`; empty: one by one.",
+    ),
     Column("measures", "text", "What the seconds are: `registration`, `loading` or `first-result`."),
     Column("registrations", "whole", "Registrations of a trial; more than one are a batch, which wall_s is of."),
     Column("cli_first_s", "number", "Median seconds from the start of a batch to its first result, executable."),
@@ -177,6 +195,14 @@ COMPARISON = (
     Column("ahead_after", "whole", "Results from which on the API is ahead of the executable; empty: none of these."),
     Column("sessions", "whole", "Starts of `bench` that the row is made of."),
     Column("lock", "text", "Digest of what was installed."),
+    Column("cli_per_min", "number", "Median registrations a minute of the executable."),
+    Column("api_per_min", "number", "Median registrations a minute of the API."),
+    Column("cli_job_s", "number", "Median over the batches of their mean seconds of a registration, executable."),
+    Column("api_job_s", "number", "The same of the API."),
+    Column("cli_tree_peak_bytes", "whole", "Largest memory of all processes of a batch, executable."),
+    Column("api_threads_by", "text", "How the API was asked for threads: `parameter`, `method` or `none`."),
+    Column("api_threader_asked", "text", "ITK's multi-threader that the API was asked for; empty: its own."),
+    Column("api_tree_peak_bytes", "whole", "The same of the API, idle processes of its strategy included."),
 )
 
 

@@ -18,6 +18,10 @@ KINDS = {"text": pl.String(), "list": pl.String(), "whole": pl.Int64(), "number"
 SCHEMA = {column.name: KINDS[column.kind] for column in COMPARISON}
 _SAID_BY_BOTH = ("transform", "strategy", "measures", "jobs", "registrations", "machine_threads")
 """What should be the same in the trials of both paths."""
+_REGISTRATIONS, _REGISTERS = (
+    pl.col("registrations").fill_null(1),
+    pl.col("measures").fill_null("registration") == "registration",
+)
 _MACHINE = ("os", "arch", "cpu", "physical_cores", "logical_cores")
 
 
@@ -84,8 +88,11 @@ def _of_path(path: str) -> Iterable[pl.Expr]:
         "results": pl.col("result_digest").filter(counted).drop_nulls().n_unique(),
         "resolutions_s": _sums("resolutions_s").filter(counted).median(),
         "estimation_s": _sums("estimation_s").filter(counted).median(),
-        "cpu_s": (pl.col("user_s") + pl.col("system_s")).filter(counted).median(),
+        "cpu_s": ((pl.col("user_s") + pl.col("system_s")) / _REGISTRATIONS).filter(counted).median(),
+        "per_min": (60 * _REGISTRATIONS / pl.col("wall_s")).filter(counted & _REGISTERS).median(),
+        "job_s": pl.col("jobs_s").list.mean().filter(counted).median(),
         "first_s": pl.col("first_s").filter(counted).median(),
+        "tree_peak_bytes": pl.col("tree_peak_bytes").filter(its & (pl.col("status") == "ok")).max(),
         "metric": pl.col("final_metric").filter(counted).median(),
         "load_s": pl.col("load_s").filter(its & (pl.col("status") == "ok")).median(),
         "start_s": pl.col("wall_s").filter(its & (pl.col("status") == "ok") & (pl.col("phase") == "start")).median(),

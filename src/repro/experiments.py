@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -13,6 +13,8 @@ from repro.errors import ConfigError
 from repro.layout import EXPERIMENTS_TOML, PARAMETER_FILES, shown
 from repro.model import (
     FROM_NOTHING,
+    SHARE,
+    STRATEGIES,
     THREADERS,
     Cache,
     Condition,
@@ -72,20 +74,39 @@ def with_threads(condition: Condition, threads: int) -> Condition:
     return dataclasses.replace(condition, cli=changed(condition.cli), api=changed(condition.api))
 
 
+def fitted(experiment: Experiment, jobs: Sequence[int], cores: int) -> Experiment:
+    """The experiment with these jobs in its strategies' conditions; none: its own, up to twice the physical cores."""
+    conditions = list(experiment.conditions)
+    if jobs and all(one.strategy and one.measures == "registration" for one in conditions):
+        conditions = [other for one in conditions for other in _with_jobs(one, jobs)]
+        conditions = list({one.name: one for one in conditions}.values())
+    elif not jobs:
+        conditions = [one for one in conditions if one.jobs <= 2 * cores]
+    return dataclasses.replace(experiment, conditions=tuple(conditions))
+
+
+def _with_jobs(condition: Condition, jobs: Iterable[int]) -> list[Condition]:
+    """The condition once for each number of jobs, which ends its name."""
+    name = condition.name.removesuffix(f"-{condition.jobs}")
+    return [dataclasses.replace(condition, name=f"{name}-{number}", jobs=number) for number in jobs]
+
+
 def _experiment(table: Table, name: str) -> Experiment:
     table.only("question", "rounds", "releases", "condition", *_SHARED)
     if not _NAME.fullmatch(name):
         raise table.fail(None, f"{name!r} must be letters, digits and . _ + - only, at most 60 of them")
     listed = table.get("condition", list)
-    conditions, own_rounds = [], {}
+    conditions: list[Condition] = []
+    own_rounds: dict[str, int] = {}
     for number, entry in enumerate(listed):
         if not isinstance(entry, dict):
             raise table.fail("condition", f"entry {number + 1} must be a table: write [[experiment.{name}.condition]]")
         merged = {key: table.values[key] for key in _SHARED if key in table.values} | entry
         own = table.nth("condition", number, merged)
-        conditions.append(_condition(own))
+        made = _conditions(own)
+        conditions += made
         if "rounds" in entry:
-            own_rounds[conditions[-1].name] = _rounds(own)
+            own_rounds |= dict.fromkeys((condition.name for condition in made), _rounds(own))
     names = [condition.name for condition in conditions]
     if not names or len(set(names)) != len(names):
         raise table.fail("condition", f"needs at least one condition, each with a name of its own; found {names}")
@@ -98,6 +119,16 @@ def _rounds(table: Table) -> int:
     if rounds < 1:
         raise table.fail("rounds", f"{rounds} must be at least 1")
     return rounds
+
+
+def _conditions(table: Table) -> list[Condition]:
+    """One condition, or one for each number in a list of jobs."""
+    jobs = table.values.get("jobs", 1)
+    numbers = jobs if isinstance(jobs, list) else [jobs]
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise table.fail("jobs", f"{jobs!r} must be a whole number from 0, or a list of them")
+    condition = dataclasses.replace(_condition(table), jobs=numbers[0])
+    return [condition] if not isinstance(jobs, list) else _with_jobs(condition, numbers)
 
 
 def _condition(table: Table) -> Condition:
@@ -122,7 +153,6 @@ def _condition(table: Table) -> Condition:
         overrides=tuple((key, overrides.get(key, str)) for key in overrides.values),
         machine_threads=None if machine_threads == -1 else machine_threads,
         arms=cast("tuple[Path_, Path_]", arms),
-        jobs=_count(table, "jobs", 1, least=0),
         strategy=_strategy(table, measures),
         measures=measures,
         loading=_loading(table.table("loading", optional=True)) if measures == "loading" else None,
@@ -138,9 +168,9 @@ def _loading(table: Table) -> Loading:
 
 def _strategy(table: Table, measures: Measures) -> str:
     strategy = table.get("strategy", str, "")
-    known = FROM_NOTHING if measures == "first-result" else ("",)
+    known = FROM_NOTHING if measures == "first-result" else ("", *(STRATEGIES if measures == "registration" else ()))
     if strategy not in known:
-        raise table.fail("strategy", f"{strategy!r} must be one of {', '.join(known)}")
+        raise table.fail("strategy", f"{strategy!r} must be one of {', '.join(filter(None, known))}")
     if measures == "first-result" and strategy != "recipe" and table.get("jobs", int, 1) != 1:
         raise table.fail("jobs", f"{strategy!r} does one job at a time; leave it out")
     return strategy
@@ -163,9 +193,11 @@ def _count(table: Table, key: str, default: int, *, least: int) -> int:
 
 def _settings(table: Table, by_default: ThreadsBy) -> Settings:
     table.only("threads", "by", "threader")
-    threads = table.get("threads", int, -1)
-    by = _one_of(table, "by", ThreadsBy, by_default if threads >= 0 else "none")
+    share = table.values.get("threads") == "share"
+    threads = SHARE if share else table.get("threads", int, -1)
+    asked = share or threads >= 0
+    by = _one_of(table, "by", ThreadsBy, by_default if asked else "none")
     threader = table.get("threader", str, "")
     if threader and threader not in THREADERS:
         raise table.fail("threader", f"{threader!r} must be one of {', '.join(THREADERS)}")
-    return Settings(threads if threads >= 0 else None, by, threader or None)
+    return Settings(threads if asked else None, by, threader or None)

@@ -48,7 +48,11 @@ def judged(row: Row, setup: Setup | None, floor: tuple[float, float] | None) -> 
     cells = {**_in_effect(row, said["cli"], said["api"]), **_by_path(row)}
     problems = _problems({**row, **cells}, said, setup)
     known = row["ratio_low"] is not None
+    asked = setup.condition.get("api") if setup and row["arm_1"] == "api" else None
+    texts = {name: value for name, value in asked.items() if isinstance(value, str)} if isinstance(asked, dict) else {}
     return {
+        "api_threads_by": texts.get("threads_by"),
+        "api_threader_asked": texts.get("threader"),
         **cells,
         "floor_low": floor[0] if floor else None,
         "floor_high": floor[1] if floor else None,

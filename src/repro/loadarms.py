@@ -38,6 +38,8 @@ def impossible(condition: Condition, system: str = sys.platform) -> str:
         return "only Linux can empty the file cache of a folder without an administrator"
     if loading and loading.by == "fork" and not system.startswith("linux"):
         return "the recipe forks on Linux only"
+    if condition.strategy == "forked" and not system.startswith("linux"):
+        return "a process that has loaded itk is forked on Linux only: Windows cannot, macOS's libraries do not bear it"
     return ""
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from repro import batcharms, loadarms
 from repro.arms import ApiArm, Arm, CliArm, Limits
+from repro.batch import BatchApiArm, BatchCliArm
 from repro.children import Launcher
 from repro.installed import Installed
 from repro.model import Path_
@@ -25,7 +26,8 @@ def makers(
         return loadarms.makers(installed, prepared, launcher, log, limits, interpreter)
     if prepared.condition.measures == "first-result":
         return batcharms.makers(installed, prepared, launcher, log, limits, interpreter)
+    cli, api = (BatchCliArm, BatchApiArm) if prepared.condition.strategy else (CliArm, ApiArm)
     return {
-        "cli": lambda prefix=(): CliArm(installed, prepared, launcher, limits, prefix),
-        "api": lambda prefix=(): ApiArm(installed, prepared, log, limits, interpreter, prefix),
+        "cli": lambda prefix=(): cli(installed, prepared, launcher, limits, prefix),
+        "api": lambda prefix=(): api(installed, prepared, log, limits, interpreter, prefix),
     }

@@ -42,7 +42,8 @@ class Measurement:
     # time
     wall_s: float | None = None
     """What the ratio is made of: the executable from start to exit, as the post timed it; the
-    API call, without loading. Where something else is measured (``measures``), that."""
+    API call, without loading. A batch: from its start to its last result. Where something else
+    is measured (``measures``), that."""
     load_s: float | None = None
     """API, first trial of a worker: interpreter start to images read and class loaded."""
     first_s: float | None = None
@@ -91,7 +92,7 @@ class Measurement:
     # result
     final_metric: float | None = None
     result_digest: str | None = None
-    """Digest of the transform's numbers; the files are kept under transforms/<digest>/."""
+    """Digest of the transform's numbers; the files are kept under transforms/<digest>/. Of a batch: its first."""
 
     # inputs
     fixed_sha256: str = ""
@@ -99,10 +100,16 @@ class Measurement:
     params_sha256: str = ""
     transform: str = ""
     """Transform of each parameter file, joined by " + "."""
+
+    # a batch: wall_s, user_s and system_s are those of all its registrations
     jobs: int = 1
     registrations: int = 1
     strategy: str = ""
     measures: Measures = "registration"
+    jobs_s: tuple[float, ...] | None = None
+    """Wall seconds of each registration of a batch, from when its turn came."""
+    tree_peak_bytes: int | None = None
+    """Warm-up of a batch: largest memory of all its processes together, shared pages counted once."""
 
     def line(self) -> dict[str, Any]:
         """The measurement as a JSON-ready mapping."""

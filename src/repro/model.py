@@ -35,6 +35,10 @@ THREADERS = ("Platform", "Pool", "TBB")
 FROM_NOTHING = ("interpreters", "worker", "recipe")
 """Strategies of ``first-result``: a fresh interpreter for each registration, one worker that loads as
 posted and stays, the pool of recipe.py."""
+STRATEGIES = ("threads", "spawned", "forked", "recipe")
+"""How one Python program runs registrations side by side; ``batchworker.py`` has them."""
+SHARE = -1
+"""As a number of threads: the physical cores over the registrations side by side, at least 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ class Settings:
     """What one path is asked to do about threads."""
 
     threads: int | None = 0
-    """Threads asked for; 0: the physical cores; None: not asked for."""
+    """Threads asked for; 0: the physical cores; SHARE: those over the jobs; None: not asked for."""
     threads_by: ThreadsBy = "none"
     threader: str | None = None
     """Platform, Pool or TBB; None: the default of the path."""
@@ -140,6 +144,8 @@ class Condition:
     registrations: int = 0
     """Registrations of a trial; 0: as many as jobs. A warm-up of ``first-result`` does one."""
     strategy: str = ""
+    """How the api path runs its jobs: one of STRATEGIES, warm, or of FROM_NOTHING, as measured; empty: one after
+    the other, in one worker."""
     measures: Measures = "registration"
     loading: Loading | None = None
     """Where loading is measured: how."""

@@ -13,7 +13,7 @@ import typer
 from repro import layout
 from repro.config import load_pairs, load_releases
 from repro.errors import ConfigError, UnavailableError
-from repro.experiments import choose, load_experiments
+from repro.experiments import choose, fitted, load_experiments
 from repro.model import Experiment, Pair
 
 DEFAULT_EXPERIMENTS = ("posted", "aa", "causes")
@@ -53,6 +53,7 @@ Profile = Annotated[
 Runs = Annotated[int | None, typer.Option(min=1, help="As posted: the same as --rounds.")]
 Precision = Annotated[float, typer.Option(help="Stop at this relative half width of the interval.")]
 Threads = Annotated[int | None, typer.Option(min=0, help="Threads asked for; 0 = physical cores.")]
+Jobs = Annotated[list[int] | None, typer.Option(min=1, help="Registrations side by side, of a strategy; repeatable.")]
 Fixed = Annotated[Path | None, typer.Option(help="Fixed image instead of the experiment's.")]
 Moving = Annotated[Path | None, typer.Option(help="Moving image instead of the experiment's.")]
 Params = Annotated[list[str] | None, typer.Option(help="Parameter file; repeat to run several in a row.")]
@@ -106,15 +107,21 @@ def _is_fetched(pair: Pair) -> bool:
     return True
 
 
-def chosen_experiments(names: list[str] | None, *, quick: bool = False, file: Path | None = None) -> list[Experiment]:
-    """Experiments by name; none: those of the main job, or all of the user's own file.
+def chosen_experiments(
+    names: list[str] | None, *, jobs: list[int] | None = None, quick: bool = False, file: Path | None = None
+) -> list[Experiment]:
+    """Experiments by name, fitted to this machine; none: those of the main job, or all of the user's own file.
 
     Raises ConfigError on an unknown one, or a file that cannot be used.
     """
+    from repro.machine import physical_cores
+
     if file is not None:
         own = load_experiments(file)
-        return choose(own, names or own, file)
-    return choose(load_experiments(), names or (QUICK_EXPERIMENTS if quick else DEFAULT_EXPERIMENTS))
+        chosen = choose(own, names or own, file)
+    else:
+        chosen = choose(load_experiments(), names or (QUICK_EXPERIMENTS if quick else DEFAULT_EXPERIMENTS))
+    return [fitted(experiment, jobs or (), physical_cores()) for experiment in chosen]
 
 
 def parse_shard(text: str) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from repro.errors import ConfigError
 from repro.experiments import parameter_path
 from repro.images import ImageSet
 from repro.layout import shown
-from repro.model import Condition, Inputs, Path_, Settings
+from repro.model import SHARE, Condition, Inputs, Path_, Settings
 from repro.parameters import ParameterFile
 
 
@@ -36,8 +36,10 @@ class Prepared:
         return Inputs(self.images.fixed_sha256, self.images.moving_sha256, params)
 
     def threads(self, path: Path_) -> int | None:
-        """Threads that the path is asked for: 0 resolved to the physical cores."""
+        """Threads that the path is asked for: 0 and SHARE resolved."""
         settings: Settings = self.condition.settings(path)
+        if settings.threads == SHARE:
+            return max(1, self.physical_cores // self.jobs)
         return self.physical_cores if settings.threads == 0 else settings.threads
 
     @property

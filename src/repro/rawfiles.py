@@ -41,7 +41,8 @@ MEASUREMENT: dict[str, pl.DataType] = {
     **dict.fromkeys(("threads", "machine_threads", "default_threads", "maximum_threads", "work_units"), _WHOLE),
     **dict.fromkeys(("itk", "itk_elastix", "elastix", "python", "cli_source", "result_digest"), _TEXT),
     **dict.fromkeys(("fixed_sha256", "moving_sha256", "params_sha256", "transform", "strategy", "measures"), _TEXT),
-    **dict.fromkeys(("jobs", "registrations"), _WHOLE),
+    **dict.fromkeys(("jobs", "registrations", "tree_peak_bytes"), _WHOLE),
+    "jobs_s": _NUMBERS,
 }
 AGREEMENT: dict[str, pl.DataType] = {
     **dict.fromkeys(("machine", "pair", "experiment", "condition"), _TEXT),

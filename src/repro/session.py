@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from repro import executables, images, installed, loadarms, machine, plan, profiling, store
 from repro.arms import Limits
 from repro.bench import ConditionResult, ConditionRun, Listener, Session, Stop, Tally
@@ -101,11 +99,6 @@ def ready(options: Options, say: Callable[[str], None]) -> Ready:
     return Ready(_work(options, say), {pair.name: _parts(pair, options.elastix) for pair in options.pairs})
 
 
-def physical_cores() -> int:
-    """What "0 threads" stands for, as in the posted script; the logical ones where psutil sees no others."""
-    return psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
-
-
 def _parts(pair: Pair, elastix: Path | None) -> Parts | str:
     try:
         parts = installed.load(pair)
@@ -142,7 +135,7 @@ def _work(options: Options, say: Callable[[str], None]) -> Work:
             continue
         if changed.images not in sets:
             sets[changed.images] = images.image_set(changed.images, offline=options.offline, say=say)
-        work.append((experiment, prepare(changed, sets[changed.images], physical_cores())))
+        work.append((experiment, prepare(changed, sets[changed.images], machine.physical_cores())))
     return work
 
 

@@ -36,7 +36,8 @@ class Thin:
         control_read, control_write = os.pipe()
         answer_read, answer_write = os.pipe()
         self._control = control_write
-        self._child: int | None = None
+        self.child: int | None = None
+        """Process number of the child, from its start until its outcome was read."""
         self._closed = False
         self._sending = threading.RLock()  # a signal handler may send while its own thread does
         try:
@@ -69,16 +70,16 @@ class Thin:
         The counter is the system's, the same in every process. Raises RefusedError where the
         command cannot be started, TrialError where the launcher fails.
         """
-        self._child = None
+        self.child = None
         self.send(request)
         answer = self._receive(_START_S, {"pid", "start"})
-        self._child = int(answer["pid"])
-        return self._child, float(answer["start"])
+        self.child = int(answer["pid"])
+        return self.child, float(answer["start"])
 
     def outcome(self, timeout_s: float | None) -> dict[str, Any]:
         """How the command ended, as the launcher says it. Raises TrialError where it does not."""
         answer = self._receive(timeout_s, {"exit_status", "signal", "wall_s"})
-        self._child = None
+        self.child = None
         return answer
 
     def send(self, message: Mapping[str, Any]) -> None:
@@ -100,8 +101,8 @@ class Thin:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        if self._child is not None and self.process.returncode != 0:  # it died before its child
-            platforms.kill_session(self._child)
+        if self.child is not None and self.process.returncode != 0:  # it died before its child
+            platforms.kill_session(self.child)
         self._answers.close()
 
     def _receive(self, timeout_s: float | None, expected: set[str]) -> dict[str, Any]:

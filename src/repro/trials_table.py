@@ -106,8 +106,9 @@ def as_csv(table: pl.DataFrame) -> pl.DataFrame:
     parts = [pl.col("load_parts_s").struct.field(part).alias(f"load_{part}_s") for part in LOAD_PARTS]
     return table.with_columns(
         *parts,
-        *(numbers_as_text(name) for name in ("results_s", "resolutions_s", "estimation_s")),
+        *(numbers_as_text(name) for name in ("results_s", "resolutions_s", "estimation_s", "jobs_s")),
         robust_z=z.round(3),
+        per_min=pl.when(pl.col("phase") != "start").then(60 * pl.col("registrations").fill_null(1) / pl.col("wall_s")),
         outlier=pl.when(z.abs() > OUTLIER_Z).then(pl.lit("yes")),
     ).select(column.name for column in TRIALS)
 

@@ -24,7 +24,8 @@ import pathlib
 import sys
 import time
 import traceback
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TextIO
 
 _THREADERS = {0: "Platform", 1: "Pool", 2: "TBB"}  # itk::MultiThreaderBaseEnums::Threader
 
@@ -143,27 +144,31 @@ class Worker:
         }
 
 
-def main() -> None:
+def main(worker: Any) -> None:
     """Answer requests until stdin ends."""
     sys.path.insert(0, sys.argv[1])
     # The protocol keeps the pipe; whatever C++ prints on descriptor 1 goes to the log.
     protocol = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    worker = Worker()
     print(json.dumps({"hello": os.getpid()}), file=protocol, flush=True)
-    for line in sys.stdin:
-        request = json.loads(line)
-        if request["op"] == "stop":
-            break
-        try:
-            answer = worker.answer(request)
-        except BaseException as error:  # itk raises RuntimeError, wrapping trouble anything
-            traceback.print_exc()
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(answer), file=protocol, flush=True)
+    serve(worker.answer, sys.stdin, protocol)
     # Tearing ITK's modules down takes seconds and can crash; nothing is left to save.
     os._exit(0)
 
 
+def serve(answering: Callable[[dict[str, Any]], dict[str, Any]], requests: Iterable[str], protocol: TextIO) -> None:
+    """Answer each line until there are no more, or one says stop."""
+    for line in requests:
+        request = json.loads(line)
+        if request["op"] == "stop":
+            break
+        try:
+            answer = answering(request)
+        except BaseException as error:  # itk raises RuntimeError, wrapping trouble anything
+            traceback.print_exc()
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), file=protocol, flush=True)
+
+
 if __name__ == "__main__":
-    main()
+    main(Worker())
