@@ -141,7 +141,7 @@ def test_the_sections_stand_in_their_order(one: Path, several: Path) -> None:
 
     assert sections(one) == [
         *("answer", "ratios", "causes", "time", "startup", "work-units", "releases", "parallel", "rounds", "agreement"),
-        *("machines", "reported", "method", "origins"),
+        *("machines", "reported", "method", "origins", "advice"),
     ]
     assert [name for name in sections(several) if name not in sections(one)] == ["platforms"]
 

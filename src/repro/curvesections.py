@@ -89,7 +89,7 @@ def _points(title: str, series: Sequence[Series], scale: Scale, x_head: str, y_h
 def releases(data: Data) -> Section:
     """The same registration over itk-elastix releases."""
     title = "Release by release"
-    if (measured := _measured(data)) and (known := [one for one in timeline.releases(measured) if one.factor]):
+    if (measured := rows_as_text(data)) and (known := [one for one in timeline.releases(measured) if one.factor]):
         return _timeline(data, title, measured, known)
     found: dict[tuple[str, ...], dict[str, Row]] = defaultdict(dict)
     for row in data.single:
@@ -136,7 +136,7 @@ def releases(data: Data) -> Section:
     )
 
 
-def _measured(data: Data) -> Measured:
+def rows_as_text(data: Data) -> Measured:
     """What the timeline needs: every row, those of releases without an executable, too."""
     rows: dict[Place, dict[tuple[str, str], dict[str, str]]] = defaultdict(dict)
     for row in data.rows:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from repro import questions, scalingdata, startup, timeline
+from repro import advice, questions, scalingdata, startup, timeline
 from repro.ladder import Account, Estimate, Ladder, Step, ladder, quotient
 from repro.measured import Measured, Place, said
 from repro.model import is_api_only
@@ -67,6 +67,10 @@ def text(measured: Measured) -> str:
     parts += ["## Pairs against each other", "", *_versions(measured), ""]
     parts += ["## Release by release", "", *timeline.text(measured), ""]
     parts += ["## The four questions of the post", "", *questions.answers(measured)]
+    parts += ["", "## What to do", ""]
+    for place, rows in measured.rows.items():
+        if not is_api_only(place[1]):
+            parts += [f"{place[1]} on {place[0]}:", "", *advice.text(place[1], rows), ""]
     return "\n".join(parts).rstrip() + "\n"
 
 

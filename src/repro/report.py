@@ -14,6 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from repro import (
+    advicesection,
     causesection,
     curvesections,
     factsections,
@@ -93,6 +94,7 @@ def compose(data: Data) -> Report:
             factsections.beside_posts(data),
             factsections.method(data),
             factsections.origins(data),
+            advicesection.what_to_do(data),
         ),
     )
 

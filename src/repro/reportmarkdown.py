@@ -13,7 +13,7 @@ MOST_CHARACTERS = 28_000
 """Below what one post of GitHub (65,536) and of Discourse (32,000) may hold."""
 _MOST_ROWS = 24
 _ZERO_WIDTH = "\N{ZERO WIDTH SPACE}"
-_SHORT = ("ratios", "causes", "machines", "reported", "method", "origins")
+_SHORT = ("ratios", "causes", "machines", "reported", "method", "origins", "advice")
 """Sections that a post shows; the page has all of them."""
 
 

@@ -1,0 +1,135 @@
+"""What to do: the best measured setting for one job and for many, and the lines of Python that set it. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from repro.model import THREADERS
+
+AS_GOOD = 0.97
+"""Registrations a minute, relative to the most, that count as many: bench stops at this precision."""
+Row = Mapping[str, str]
+"""A row of comparison.csv as text; what is not known is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """The best of what was measured for a number of jobs, or the command that measures it."""
+
+    jobs: str
+    """"One job at a time", or "Many jobs"."""
+    words: str
+    python: tuple[str, ...] = ()
+    missing: str = ""
+    """The experiment that would tell; empty: it was measured."""
+
+
+def advice(rows: Mapping[tuple[str, str], Row]) -> tuple[Advice, Advice]:
+    """For one machine and pair, from its rows by experiment and condition: for one job, and for many.
+
+    Only rows at the machine's own threads count whose two results agree, and only those of the inputs that most
+    rows have: seconds of different work cannot be compared. Of what is as quick as the quickest, the plain API is
+    advised for one job, and the recipe for many.
+    """
+    usable = [row for row in rows.values() if _usable(row)]
+    most = Counter(map(_inputs, usable)).most_common(1)
+    usable = [row for row in usable if _inputs(row) == most[0][0]]
+    one = _best([row for row in usable if row["jobs"] == "1"], "")
+    many = _best([row for row in usable if row["jobs"] != "1"], "recipe")
+    return (
+        Advice("One job at a time", "", missing="causes-own") if one is None else _one(one),
+        Advice("Many jobs", "", missing="parallel") if many is None else _many(many),
+    )
+
+
+def _best(rows: Sequence[Row], strategy: str) -> Row | None:
+    """The row of most registrations a minute, or one as good of this strategy, or else of fewer jobs."""
+    most = max((float(row["api_per_min"]) for row in rows), default=0.0)
+    near = [row for row in rows if float(row["api_per_min"]) >= most * AS_GOOD]
+    return min(near, key=lambda row: (row["strategy"] != strategy, int(row["jobs"]), row["condition"]), default=None)
+
+
+def text(pair: str, rows: Mapping[tuple[str, str], Row]) -> Iterator[str]:
+    """The advice as lines of Markdown."""
+    for one in advice(rows):
+        if one.missing:
+            yield f"* {one.jobs}: not measured (`bench {pair} --experiment {one.missing}`)."
+            continue
+        yield f"* {one.jobs}: {one.words}"
+        yield ""
+        yield from (f"      {line}" for line in one.python)
+        yield ""
+
+
+def _usable(row: Row) -> bool:
+    measured = row["arms"] == "cli api" and row["status"] == "ok" and not row["machine_threads"]
+    measured = measured and row["measures"] in ("", "registration")
+    figures = ("ratio", "ratio_low", "ratio_high", "cli_per_min", "api_per_min")
+    whole = row["jobs"].isdigit() and (row["threads"].isdigit() or not row["strategy"])
+    return measured and whole and all(map(_is_number, (row[name] for name in figures)))
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return math.isfinite(float(cell))
+    except ValueError:
+        return False
+
+
+def _inputs(row: Row) -> tuple[str, ...]:
+    """What the work of a row is."""
+    return tuple(row[name] for name in ("fixed_sha256", "moving_sha256", "params_sha256"))
+
+
+def _one(row: Row) -> Advice:
+    words = (
+        f"`{row['experiment']}/{row['condition']}` takes {60 / float(row['api_per_min']):.3g} s a registration, "
+        f"{_ratio(row)} times the executable's."
+    )
+    return Advice("One job at a time", words, _python(row))
+
+
+def _many(row: Row) -> Advice:
+    words = (
+        f"`{row['experiment']}/{row['condition']}`, {row['jobs']} at a time, does "
+        f"{_round(row['api_per_min'])} registrations a minute; a batch takes {_ratio(row)} times that of as many "
+        f"executables at a time ({_round(row['cli_per_min'])} a minute)."
+    )
+    return Advice("Many jobs", words, _python(row))
+
+
+def _python(row: Row) -> tuple[str, ...]:
+    """The lines that give a Python program the setting of the row."""
+    threads, jobs, strategy = row["threads"], row["jobs"], row["strategy"]
+    threader = row["api_threader_asked"] if row["api_threader_asked"] in THREADERS else ""
+    if strategy == "recipe":
+        asked = f', threader="{threader}"' if threader else ""
+        return (
+            "from recipe import ElastixPool  # src/repro/recipe.py, to copy",
+            f"with ElastixPool(workers={jobs}, threads={threads}{asked}) as pool:",
+            "    future = pool.submit(fixed, moving, parameter_files, output_directory=folder)",
+        )
+    before = (
+        (f'os.environ["ITK_GLOBAL_DEFAULT_THREADER"] = "{threader}"  # before itk is imported',) if threader else ()
+    )
+    by_method = row["api_threads_by"] == "method" and threads
+    asks = (f"registration.SetNumberOfThreads({threads})  # in each job",) if by_method else ()
+    pool = {
+        "threads": f"pool = concurrent.futures.ThreadPoolExecutor({jobs})",
+        "spawned": f'pool = concurrent.futures.ProcessPoolExecutor({jobs}, multiprocessing.get_context("spawn"))',
+        "forked": f'pool = concurrent.futures.ProcessPoolExecutor({jobs}, multiprocessing.get_context("fork"))'
+        "  # once itk.ElastixRegistrationMethod was used",
+    }.get(strategy)
+    return (*before, *((pool,) if pool else ()), *asks) or ("# the wheels' own settings",)
+
+
+def _ratio(row: Row) -> str:
+    kind = "95% interval" if row["interval"] == "interval" else "range of too few rounds for an interval"
+    return f"{_round(row['ratio'])} ({kind} {_round(row['ratio_low'])} to {_round(row['ratio_high'])})"
+
+
+def _round(number: str) -> str:
+    return f"{float(number):.3g}"

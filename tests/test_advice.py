@@ -1,0 +1,101 @@
+"""What is advised, from made-up rows of comparison.csv."""
+
+from __future__ import annotations
+
+from repro import advice
+from repro.columns import COMPARISON
+
+UNKNOWN = {column.name: "" for column in COMPARISON}
+PLAIN = {
+    **UNKNOWN,
+    "arms": "cli api",
+    "status": "ok",
+    "measures": "registration",
+    "fixed_sha256": "f",
+    "moving_sha256": "m",
+    "params_sha256": "p",
+    "jobs": "1",
+    "threads": "2",
+    "ratio": "0.9",
+    "ratio_low": "0.85",
+    "ratio_high": "0.95",
+    "interval": "interval",
+    "cli_per_min": "30",
+    "api_per_min": "33.3",
+    "api_threads_by": "method",
+}
+
+
+def rows(**conditions: dict[str, str]) -> dict[tuple[str, str], dict[str, str]]:
+    return {
+        ("parallel", name): {**PLAIN, "experiment": "parallel", "condition": name, **changes}
+        for name, changes in conditions.items()
+    }
+
+
+def many(rate: str, **changes: str) -> dict[str, str]:
+    return {
+        "jobs": "2",
+        "threads": "1",
+        "strategy": "forked",
+        "api_per_min": rate,
+        "api_threader_asked": "Pool",
+    } | changes
+
+
+def test_the_quickest_setting_is_advised_with_its_ratio_and_its_lines() -> None:
+    one, several = advice.advice(rows(slow={"api_per_min": "20"}, pool={"api_threader_asked": "Pool"}, f=many("40")))
+    assert (
+        one.words
+        == "`parallel/pool` takes 1.8 s a registration, 0.9 (95% interval 0.85 to 0.95) times the executable's."
+    )
+    assert one.python == (
+        'os.environ["ITK_GLOBAL_DEFAULT_THREADER"] = "Pool"  # before itk is imported',
+        "registration.SetNumberOfThreads(2)  # in each job",
+    )
+    assert "`parallel/f`, 2 at a time, does 40 registrations a minute" in several.words
+    assert 'get_context("fork")' in several.python[1]
+
+
+def test_what_is_as_quick_is_done_the_simpler_way() -> None:
+    recipe = {"strategy": "recipe", "api_threader_asked": "Pool"}
+    found = rows(
+        r1={**recipe, "api_per_min": "34"},
+        plain={"api_per_min": "33.5"},
+        f=many("40"),
+        r4=many("39.5", **recipe, jobs="4"),
+        r2=many("39", **recipe),
+        r3=many("30", **recipe, jobs="3"),
+    )
+    one, several = advice.advice(found)
+    assert one.words.startswith("`parallel/plain`")
+    assert several.words.startswith("`parallel/r2`")
+    assert several.python[1] == 'with ElastixPool(workers=2, threads=1, threader="Pool") as pool:'
+
+
+def test_rows_that_say_nothing_about_this_machine_or_this_work_are_no_advice() -> None:
+    found = rows(
+        emulated={"machine_threads": "28"},
+        apart={"status": "disagree"},
+        loading={"measures": "loading"},
+        alone={"arms": "api api"},
+        unknown={"ratio_high": ""},
+        odd={"api_per_min": "quick"},
+    )
+    assert [one.missing for one in advice.advice(found)] == ["causes-own", "parallel"]
+    assert list(advice.text("1-2", found)) == [
+        "* One job at a time: not measured (`bench 1-2 --experiment causes-own`).",
+        "* Many jobs: not measured (`bench 1-2 --experiment parallel`).",
+    ]
+
+
+def test_other_inputs_are_other_work() -> None:
+    small = {"api_per_min": "300", "params_sha256": "small"}
+    one, _ = advice.advice(rows(small=small, first={}, second={"api_per_min": "20"}))
+    assert one.words.startswith("`parallel/first`")
+    assert next(advice.text("1-2", rows(first={}))).startswith("* One job at a time: `parallel/first`")
+
+
+def test_few_rounds_are_said() -> None:
+    one, _ = advice.advice(rows(first={"interval": "range"}))
+    assert "0.9 (range of too few rounds for an interval 0.85 to 0.95)" in one.words
