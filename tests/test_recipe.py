@@ -8,6 +8,7 @@ import concurrent.futures
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -438,6 +439,34 @@ def written_by_the_executable(pair: installed.Installed, parameters: Path, folde
     command = [*pair.elastix_command, *map(str, arguments)]
     subprocess.run(command, env={**os.environ, **pair.elastix_env}, check=True, capture_output=True)
     return folder
+
+
+def test_the_example_registers_a_folder_and_one_bad_image_costs_no_other(fake: Path) -> None:
+    app = fake / "app"  # the two files as a user copies them
+    app.mkdir()
+    for file in (layout.ROOT / "examples" / "register_folder.py", Path(recipe.__file__)):
+        shutil.copy(file, app)
+    (fake / "images").mkdir()
+    for name in ("a.tif", "b.tif", "c.tif"):
+        (fake / "images" / name).write_text("pixels")
+    (fake / "parameters.txt").write_text(f"die_once {fake / 'once'}\nnothing")
+    arguments = ["image", "images", "out", "--params", "parameters.txt", "--workers", "2", "--timeout", "60"]
+
+    def run() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(app / "register_folder.py"), *arguments]
+        variables = {**os.environ, "PYTHONPATH": str(fake / "site")}
+        return subprocess.run(command, cwd=fake, env=variables, capture_output=True, text=True, check=False)
+
+    done = run()
+    assert done.returncode == 0, done.stderr
+    *lines, last = done.stdout.splitlines()
+    assert sorted(lines) == [f"{name}: registered" for name in ("a.tif", "b.tif", "c.tif")]
+    assert last == "3 of 3 registered to image"
+    assert sorted(folder.name for folder in (fake / "out").iterdir()) == ["a.tif", "b.tif", "c.tif"]
+    (fake / "parameters.txt").write_text("fail this image is no good")
+    done = run()
+    assert done.returncode == 1
+    assert done.stdout.count("RuntimeError: this image is no good") == 3
 
 
 @pytest.mark.real
