@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 import madeuprun
-from repro import config, installed, layout, session
+from repro import config, installed, layout, machine, session
 from repro.arms import ApiArm, Limits
 from repro.bench import Stop
 from repro.errors import ReproError
@@ -112,7 +112,7 @@ def real(folder: Path, count: int) -> list[str]:
     parts = installed.load(config.load_pairs()[PAIR])
     images = custom_images(layout.DATA / "synthetic" / "fixed.tif", layout.DATA / "synthetic" / "moving.tif")
     small = load_experiments()["smoke"].conditions[0]
-    ready = prepare(small, images, session.physical_cores())
+    ready = prepare(small, images, machine.physical_cores())
     arm = ApiArm(parts, ready, folder / "worker.log", Limits(), pair_interpreter(parts))
     resident: list[int] = []
     start = time.perf_counter()
