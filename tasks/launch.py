@@ -61,7 +61,9 @@ def say(text: str) -> None:
 def run_steps(todo: Sequence[Step], environments: Mapping[str, Environment], venv: Path) -> int:
     """Run the commands one after the other, as pixi does; stop at the first that fails."""
     for step in todo:
-        say(f"{step.task} (for {step.environment}): {' '.join(step.command)}")
+        # --defer-exit is between the steps of a task, and stands in for options not given.
+        shown = " ".join(word for word in step.command if word != "--defer-exit")
+        say(f"{step.task} (for {step.environment}): {shown}")
         variables = venv_variables(os.environ, environments[step.environment].variables, venv)
         program = shutil.which(step.command[0], path=variables["PATH"])
         if program is None:

@@ -121,8 +121,8 @@ def comparison(file: Path) -> Rows:
     heads = (
         "pair",
         "experiment/condition",
-        "CLI median (s)",
-        "API median (s)",
+        "CLI (s)",
+        "API (s)",
         "ratio",
         "noise floor",
         "verdict",
@@ -142,7 +142,7 @@ def comparison(file: Path) -> Rows:
         )
         rows.append((row["machine"], *cells) if several else cells)
     return Rows(
-        title="API over CLI: above 1 the API is slower",
+        title="Medians of the rounds; the ratio is API over CLI, above 1 the API is slower",
         heads=("machine", *heads) if several else heads,
         rows=tuple(rows),
     )
