@@ -56,10 +56,14 @@ def is_ours(venv: Path) -> bool:
 
 
 def certificates(variables: Mapping[str, str]) -> dict[str, str]:
-    """What makes uv trust what this machine trusts (a company's proxy, a private mirror).
+    """What makes uv and pip trust what this machine trusts (a company's proxy, a private mirror).
 
-    Empty where the machine has no certificates of its own: uv then uses those that it carries.
+    The certificates that the user names for any tool; else those of the machine. Empty where there are none: uv then
+    uses those that it carries.
     """
+    named = (variables.get(name) for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"))
+    if bundle := next(filter(None, named), None):
+        return {"SSL_CERT_FILE": bundle, "PIP_CERT": variables.get("PIP_CERT", bundle)}
     paths = ssl.get_default_verify_paths()
     folder = Path(paths.openssl_capath)
     known = _WINDOWS or paths.cafile is not None or (folder.is_dir() and any(folder.iterdir()))

@@ -394,3 +394,32 @@ def test_apt_gets_the_proxies_that_others_read() -> None:
         "no_proxy": "",
     }
     assert network.for_apt({"HTTPS_PROXY": "p", "NO_PROXY": "*"}) == {"http_proxy": "", "https_proxy": ""}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *(
+            b"",
+            b"\0" * 100,
+            b"HTTP/1.1\r\n\r\n",
+            b"HTTP/1.1 999 x\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        ),
+        *(b"HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\nx", b"HTTP/1.1 200 OK\r\n" + b"x" * 70_000),
+        *(b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 300, b"HTTP/1.1 302 x\r\nLocation: http://[\r\n\r\n"),
+        *(b"HTTP/1.1 302 x\r\nLocation: file:///etc/passwd\r\n\r\n", b"HTTP/1.1 302 x\r\nLocation: \xff\xfe\r\n\r\n"),
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nno gzip",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nx",
+    ],
+)
+def test_any_answer_ends_in_a_clear_refusal(server: Server, tmp_path: Path, raw: bytes) -> None:
+    def send(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(raw)
+        handler.close_connection = True
+
+    server.answers = [send]
+    limits = Limits(read_s=0.3, attempts=2, pause_s=0.01)
+    with pytest.raises(FetchError, match=r"file\.zip: "):
+        download(address(server), "file.zip", sha256=SHA256, folder=tmp_path, limits=limits)
+    assert left(tmp_path) == []

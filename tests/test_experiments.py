@@ -60,6 +60,8 @@ def test_conditions_inherit_from_their_experiment_and_replace_it(tmp_path: Path)
         ("[experiment.one]", "[experiment.one", "not valid TOML.*line 2"),
         ("[experiment.one]", '[experiment."../one"]', r"line 2, key 'experiment.*one': '../one' must be letters"),
         ('name = "first"', 'name = "a/b"', r"line 7, key 'experiment.one.name': 'a/b' must be letters"),
+        ('name = "second"', 'name = "second"\nrounds = 99999', r"line 12, .*rounds.: 99999 must be .* at most 10000"),
+        ("threads = 3", "threads = -3", r"line 14, key .*threads.: -3 must be at least 0"),
         (
             'name = "second"',
             'name = "second"\nrounds = 0',

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ import badserver
 import debrepo
 import parts
 from badserver import Answer, Server, answer
-from repro import apt, layout, network, transfer, wheels
+from repro import apt, executables, images, layout, network, transfer, wheels
 from repro.apt import Apt, Record
 from repro.errors import FetchError
 from repro.model import Pair
@@ -291,3 +292,82 @@ def test_apt_trusts_the_certificates_of_the_environment(
         with monkeypatch.context() as patch:
             patch.setenv(variable, str(certificate))
             assert archive.packages()[0].read_bytes() == archive.good
+
+
+# The executables of a release and the images, by requests.
+
+
+def release(marker: Path) -> bytes:
+    """A release whose program leaves a mark when it runs."""
+    text = f"#!{sys.executable} -IS\nopen({str(marker)!r}, 'w')\nprint('elastix version: 5.3.1')\n"
+    return parts.release(marker.with_name("release.zip"), text).read_bytes()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="scripts stand for executables here")
+@pytest.mark.parametrize("pinned", [True, False])
+def test_nothing_of_a_release_runs_before_it_is_verified(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pinned: bool
+) -> None:
+    good, evil = release(tmp_path / "good"), release(tmp_path / "evil")
+    monkeypatch.setattr(executables, "RELEASES", server.url())
+    executable = parts.pair(sha256=hashlib.sha256(good).hexdigest() if pinned else "").executable
+    assert executable is not None
+    said: list[str] = []
+
+    def provide(folder: str) -> executables.Provided:
+        request = executables.Request(executable, "linux-64", tmp_path / folder, tmp_path / "cache", say=said.append)
+        return executables.provide(request, "release")
+
+    server.answers = [answer(body=good)]
+    provide("first")
+    assert (tmp_path / "good").exists()  # it was asked for its version
+    assert pinned or f"trusted on first use and kept: sha256 {hashlib.sha256(good).hexdigest()}" in said[-1]
+    (tmp_path / "cache" / "releases" / "elastix-5.3.1.zip").unlink()
+    server.answers = [answer(body=evil)]
+    with pytest.raises(
+        FetchError, match=rf"elastix-5\.3\.1\.zip: .*sha256 expected {hashlib.sha256(good).hexdigest()}"
+    ):
+        provide("second")
+    assert not (tmp_path / "evil").exists()
+    assert not (tmp_path / "second").exists()
+
+
+IMAGES = {"fixed": b"II*\0 fixed" * 200, "moving": b"II*\0 moving" * 200}
+
+
+@pytest.fixture
+def image_list(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data/images.toml whose posted images are on the server, and whose own lie beside it."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(badserver.with_certificate(server, tmp_path / "ca")))
+    monkeypatch.delenv(images.FOLDER_VARIABLE, raising=False)
+    monkeypatch.setattr(images, "LIMITS", transfer.Limits(read_s=0.3, attempts=2, pause_s=0.01))
+    lines = ["[posted]", 'fallback = "own"']
+    for name, content in IMAGES.items():
+        server.paths[f"/{name}.tif"] = [answer(body=content, kind="image/tiff")]
+        sha256 = hashlib.sha256(content).hexdigest()
+        (tmp_path / f"{name}.tif").write_bytes(content)
+        url = server.url(f"/{name}.tif", "https")
+        lines += [f"[posted.{name}]", f'name = "{name}.tif"', f'url = "{url}"', f'sha256 = "{sha256}"']
+        lines += [f"[own.{name}]", f'name = "{name}.tif"', f'path = "{name}.tif"', f'sha256 = "{sha256}"']
+    (tmp_path / "images.toml").write_text("\n".join(lines))
+    return tmp_path / "images.toml"
+
+
+@badserver.needs_openssl
+@pytest.mark.parametrize("name", [None, *faults(b"")])
+def test_an_image_is_the_posted_one_or_another_is_used_loudly(
+    server: Server, image_list: Path, name: str | None
+) -> None:
+    good, path, cache = IMAGES["moving"], "/moving.tif", image_list.parent / "cache"
+    if name:
+        server.paths[path] = faults(b"II*\0 evil")[name](server, good, path)
+    if name in ("tampered", "of another size"):
+        with pytest.raises(
+            FetchError, match=rf"moving\.tif: .*sha256 expected {hashlib.sha256(good).hexdigest()}, found"
+        ):
+            images.image_set("posted", file=image_list, cache=cache)
+    else:
+        found = images.image_set("posted", file=image_list, cache=cache)
+        assert found.name == ("own" if name else "posted")
+        assert not name or f"images 'own' in place of 'posted': moving.tif: {server.url(path, 'https')}" in found.note
+    assert (cache / "images" / "moving.tif").exists() == (name is None)

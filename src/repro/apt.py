@@ -133,7 +133,10 @@ class Apt:
         wanted = {folder / record.file: record for record in records}
         absent = [record for file, record in wanted.items() if not _is_whole(file, record)]
         if absent and offline:
-            raise downloads.UnreachableError(f"{len(absent)} packages are not in the cache, and --offline")
+            raise downloads.UnreachableError(
+                f"{len(absent)} packages are not in the cache ({', '.join(one.file for one in absent[:3])}...), and "
+                "--offline forbids to download them; run fetch once with network"
+            )
         try:
             if absent:
                 names = [f"{one.name}={one.version}" for one in absent]

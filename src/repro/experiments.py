@@ -28,6 +28,7 @@ from repro.model import (
 )
 
 CUSTOM_IMAGES = "custom"
+MOST_ROUNDS = 10_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,59}")
 """Names of experiments and conditions: they become names of files."""
 _SHARED = (
@@ -116,8 +117,8 @@ def _experiment(table: Table, name: str) -> Experiment:
 
 def _rounds(table: Table) -> int:
     rounds = table.get("rounds", int, 10)
-    if rounds < 1:
-        raise table.fail("rounds", f"{rounds} must be at least 1")
+    if not 1 <= rounds <= MOST_ROUNDS:
+        raise table.fail("rounds", f"{rounds} must be at least 1 and at most {MOST_ROUNDS}")
     return rounds
 
 
@@ -195,6 +196,8 @@ def _settings(table: Table, by_default: ThreadsBy) -> Settings:
     table.only("threads", "by", "threader")
     share = table.values.get("threads") == "share"
     threads = SHARE if share else table.get("threads", int, -1)
+    if threads < -1 and not share:
+        raise table.fail("threads", f"{threads} must be at least 0, which stands for the physical cores")
     asked = share or threads >= 0
     by = _one_of(table, "by", ThreadsBy, by_default if asked else "none")
     threader = table.get("threader", str, "")

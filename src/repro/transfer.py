@@ -152,6 +152,8 @@ def _attempt(url: str, part: Path, expected: str, limits: Limits, deadline: floa
             way = f" through the proxy {proxy}" if (proxy := network.proxy_of(url)) else ""
             raise UnreachableError(f"{part.name}: {urlsplit(url).hostname} cannot be reached{way}: {reason}") from error
         raise _PassingError(f"expected a file, found {_short(error)}") from error
+    except ValueError as error:
+        raise _PassingError(f"expected a file, found an answer that is no HTTP: {_short(error)}") from error
     return found
 
 
