@@ -30,6 +30,7 @@ from repro import (
     merge,
     pack,
     parameters,
+    plantable,
     reported,
     transforms,
     verify,
@@ -38,6 +39,7 @@ from repro import (
 from repro.config import load_pairs, load_releases
 from repro.errors import ReproError, UnavailableError
 from repro.experiments import load_experiments
+from repro.kept import Kept
 from repro.platforms import current_platform
 
 Inputs = st.SearchStrategy[bytes]
@@ -176,7 +178,11 @@ def _merge(content: bytes, folder: Path) -> object:
     file = folder / "raw" / "m1" / rawdata.PAIRS[0] / "posted.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(content)
-    return merge.merge([folder / "raw"], folder)
+    plantable.plan_all(list(load_pairs().values())[:1], [load_experiments()["posted"]], 3, 1, (1, 1), folder / "raw")
+    try:
+        return merge.merge([folder / "raw"], folder)
+    finally:
+        Kept(file, {}, dict).close()
 
 
 def _packed(folder: Path) -> Inputs:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import rawdata
 from fuzztargets import odd_json
 from repro import report
+from repro.cli import app
 from repro.errors import StoreError
 from repro.merge import merge
 from repro.model import digest
@@ -194,6 +195,33 @@ def test_lines_of_another_schema_are_refused_with_their_place(tmp_path: Path) ->
 
     with pytest.raises(StoreError, match=r"posted\.jsonl, line 1: schema 999.*leave the file out|aa\.jsonl, line 1"):
         made(tmp_path, age)
+
+
+def test_names_do_not_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "\x1b]0;title\x07\x1b[2J[/x][bold]\u202e"
+    raw = rawdata.write_raw(tmp_path / "raw", machines=("m1", "m2"), rounds=2, experiments=("posted",))
+    for file in raw.rglob("*.jsonl"):
+        text = file.read_text().replace('"machine": "m', f'"machine": {json.dumps(evil)[:-1]}m')
+        file.write_text(text.replace(f'"pair": "{rawdata.PAIRS[0]}', f'"pair": {json.dumps(evil)[:-1]}'))
+    for command in (["merge", str(raw), "--out", str(tmp_path)], ["explain", "--out", str(tmp_path)]):
+        app(command, standalone_mode=False)
+    shown = "".join(capsys.readouterr())
+    assert "ratio" in shown
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", shown)
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("depth", [300, 900, 5_000, 200_000])
+def test_values_nested_deep_break_nothing(tmp_path: Path, depth: int) -> None:
+    raw = rawdata.write_raw(tmp_path / "raw", rounds=2, experiments=("posted",))
+    (file,) = raw.rglob("*.jsonl")
+    deep = '{"x": ' * depth + "[" * depth + "1" + "]" * depth + "}" * depth
+    lines = [
+        line.replace('"note": ""', f'"note": {deep}').replace("{}", deep, 1) for line in file.read_text().splitlines()
+    ]
+    file.write_text("\n".join([*lines, *file.read_text().splitlines()]) + "\n")
+    assert merge([raw], tmp_path).measurements >= 6
+    report.write(tmp_path)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import typer
 from repro import completion, errors, layout, platforms
 from repro import options as opt
 from repro.errors import ConfigError, ReproError, StoreError
+from repro.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -303,7 +304,7 @@ def explain(out: opt.Out = layout.RESULTS, as_json: opt.AsJson = False) -> None:
     if as_json:
         _print_json(explanation.facts(found))
     else:
-        print(explanation.text(found), end="")
+        print(printable(explanation.text(found)), end="")
 
 
 @app.command()
@@ -365,7 +366,7 @@ def _print_table(rows: Rows) -> None:
     console = _console()
     console.print(table(rows))
     if rows.remark:
-        console.print(rows.remark, markup=False, highlight=False)
+        console.print(printable(rows.remark), markup=False, highlight=False)
 
 
 def _console(*, stderr: bool = False) -> Console:
@@ -377,4 +378,4 @@ def _console(*, stderr: bool = False) -> Console:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)

@@ -96,10 +96,15 @@ def _seconds(raw: Path, pair: str, experiment: str, condition: str) -> Mapping[s
     seconds = defaultdict(list)
     for file in sorted(raw.glob(f"*/{pair}/{experiment}.jsonl")):
         for line in store.read_lines(file):
-            if line.get("condition") == condition and line.get("status") == "ok" and line.get("phase") != "start":
-                seconds[line["path"]].append(float(line["wall_s"]))
-                if line.get("load_s") is not None:
-                    seconds["load"].append(float(line["load_s"]))
+            if line.get("condition") != condition or line.get("status") != "ok" or line.get("phase") == "start":
+                continue
+            # Folders of other machines may lie here: nothing is taken for granted.
+            match line:
+                case {"path": "cli" | "api" as path, "wall_s": int() | float() as wall_s} if 0 < wall_s < 1e9:
+                    seconds[path].append(float(wall_s))
+            match line:
+                case {"load_s": int() | float() as load_s} if 0 < load_s < 1e9:
+                    seconds["load"].append(float(load_s))
     return seconds
 
 

@@ -20,6 +20,7 @@ import polars as pl
 from repro.errors import StoreError
 from repro.layout import shown
 from repro.model import SCHEMA
+from repro.nesting import deep_lines
 
 Owner = tuple[str, str]
 """Machine and pair: what the lines of one file have in common."""
@@ -187,7 +188,9 @@ class _Reading:
     def _around_damage(self, index: int, source: _Source) -> pl.DataFrame:
         lines = source.content.rstrip(b"\n").split(b"\n")
         tables = [pl.DataFrame(schema={**_LINE, **_PLACE})]
-        pending = [[i for i, line in enumerate(lines) if line.strip()]]
+        deep = deep_lines(source.content)
+        self.broken += [f"{shown(source.file)}, line {i + 1}: left out: nested too deep" for i in deep]
+        pending = [[i for i, line in enumerate(lines) if line.strip() and i not in deep]]
         while pending:
             numbers = pending.pop()
             table = _parsed(b"\n".join(lines[i] for i in numbers))
@@ -264,7 +267,7 @@ def _whole(block: Sequence[_Source]) -> pl.DataFrame | None:
     """The block as one table with the place of each line, or None where something is wrong in it."""
     ended = [c if c.endswith(b"\n") or not c else c + b"\n" for c in (source.content for source in block)]
     counts = np.array([content.count(b"\n") for content in ended], dtype=np.int64)
-    table = _parsed(b"".join(ended))
+    table = None if any(map(deep_lines, ended)) else _parsed(b"".join(ended))
     if table is None or table.height != counts.sum():
         return None
     first = np.cumsum(counts) - counts

@@ -11,9 +11,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from repro.measurement import Measurement
 from repro.tables import Rows
+from repro.wording import printable
 
 _FIGURE = re.compile(r"[-*\d.,x\[\] e+%]*")
 
@@ -69,7 +71,7 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """A line of its own, above the bar."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def _left_s(self) -> float:
         """Seconds left, from the median trial so far; loading is a rare outlier and stays out."""
@@ -79,13 +81,18 @@ class Terminal:
 
 def table(rows: Rows) -> Table:
     """Rows as a rich table; columns of figures are set to the right."""
-    built = Table(title=rows.title, title_justify="left", box=SIMPLE_HEAD)
+    built = Table(title=_plain(rows.title), title_justify="left", box=SIMPLE_HEAD)
     for index, head in enumerate(rows.heads):
         figures = all(_FIGURE.fullmatch(row[index]) for row in rows.rows)
         built.add_column(head, justify="right" if figures and index else "left", overflow="fold")
     for row in rows.rows:
-        built.add_row(*row)
+        built.add_row(*map(_plain, row))
     return built
+
+
+def _plain(text: str) -> Text:
+    """The text as it is: brackets in it are no markup."""
+    return Text(printable(text))
 
 
 def _duration(seconds: float) -> str:

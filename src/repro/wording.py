@@ -14,6 +14,11 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\
 """Characters that no page may hold or that turn the reading direction of what follows them."""
 
 
+def printable(text: str) -> str:
+    """The text without what could steer a terminal or turn its reading direction; names come out of foreign files."""
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
 def finite(value: object) -> float | None:
     """The value where it is a finite number, else None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
