@@ -50,6 +50,8 @@ class Tally:
     refused: int = 0
     slowest_s: float = 0.0
     grown_bytes: int = 0
+    found: bool = False
+    """Whether there was a finding."""
 
 
 def fuzz(target: Target, seconds: float, first_seed: int = 0, examples: int | None = None) -> Tally:
@@ -69,7 +71,8 @@ def fuzz(target: Target, seconds: float, first_seed: int = 0, examples: int | No
         )
         @given(target.inputs)
         def one(content: bytes) -> None:
-            if time.monotonic() < end:
+            # A finding is made smaller however late it is.
+            if tally.found or time.monotonic() < end:
                 _give(target, content, tally)
 
         one()
@@ -84,6 +87,7 @@ def fuzz(target: Target, seconds: float, first_seed: int = 0, examples: int | No
 def _give(target: Target, content: bytes, tally: Tally) -> None:
     start = time.perf_counter()
     with _bounded():
+        found, tally.found = tally.found, True
         try:
             target.parse(content, target.folder)
             tally.results += 1
@@ -91,6 +95,7 @@ def _give(target: Target, content: bytes, tally: Tally) -> None:
             tally.refused += 1
             if len(str(error)) < 10:
                 raise AssertionError(f"the message says nothing: {error}") from error
+        tally.found = found
     tally.slowest_s = max(tally.slowest_s, time.perf_counter() - start)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import json
@@ -128,7 +129,7 @@ def odd_json(draw: st.DrawFn, seeds: Sequence[bytes]) -> bytes:
             if not isinstance(inside[key], dict | list) or not inside[key] or draw(st.booleans()):
                 break
             inside = inside[key]
-        inside[key] = draw(st.sampled_from(ODD))
+        inside[key] = copy.deepcopy(draw(st.sampled_from(ODD)))  # a later round may change what is inside of it
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
 
@@ -243,6 +244,7 @@ def _unpack(content: bytes, folder: Path) -> None:
             downloads.sha256_of(file)
     except ReproError:
         assert not into.exists()
+        raise
 
 
 def _images_seen() -> list[bytes]:

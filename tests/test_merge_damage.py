@@ -87,7 +87,8 @@ def test_every_broken_line_is_named(raw: Path, file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"wall_s": 0.0}, {"wall_s": -1.0}, {"wall_s": None}, {"arm": 2}, {"path": "gui"}, {"key": None}]
+    "change",
+    [{"wall_s": 0.0}, {"wall_s": -1.0}, {"wall_s": None}, {"arm": 2}, {"arm": None}, {"path": "gui"}, {"key": None}],
 )
 def test_a_measurement_that_cannot_be_one_is_left_out(raw: Path, file: Path, change: Line) -> None:
     whole = file.read_text().splitlines()

@@ -174,7 +174,9 @@ def _failures(row: Row, setup: Setup | None) -> Iterator[str]:
     if row["failed"]:
         reason = " | ".join((row["first_failure"] or "").split("\n")).strip()
         yield f"{row['failed']} of {row['trials']} trials failed" + (f", the first: {reason}" if reason else "")
-    if not ((row["arm_0"] and row["arm_1"]) or is_api_only(row["pair"])):
+    if not (row["arm_0"] or row["arm_1"]):
+        yield "neither path ran"
+    elif not ((row["arm_0"] and row["arm_1"]) or is_api_only(row["pair"])):
         yield f"only {_PATHS[row['arm_0'] or row['arm_1']]} ran"
     elif _status({**row, "agreement_px": None, "failed": 0}, setup) == "partial":
         yield f"only {_rounds(_done(row))} complete"

@@ -254,7 +254,7 @@ _PROBLEM = (
     .when(pl.col("kind").is_null() | (pl.col("kind") != "measurement"))
     .then(pl.lit("neither session, measurement, agreement nor end"))
     .when(
-        pl.any_horizontal(pl.col(*_REQUIRED, "round").is_null())
+        pl.any_horizontal(pl.col(*_REQUIRED, "round", "arm").is_null())
         | ~pl.col("arm").is_in([0, 1])
         | ~pl.col("path").is_in(["cli", "api"])
         | ((pl.col("status") == "ok") & ~(pl.col("wall_s").is_finite() & (pl.col("wall_s") > 0)).fill_null(False))
