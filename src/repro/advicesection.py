@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from repro.advice import advice
 from repro.curvesections import rows_as_text
 from repro.model import is_api_only
@@ -11,6 +13,7 @@ from repro.wording import text
 
 MOST_PLACES = 16
 """Machines times pairs that are advised in the report; `explain` has them all."""
+_ODD = re.compile(r"[^\w.+ -]")
 
 
 def what_to_do(data: Data) -> Section:
@@ -26,7 +29,8 @@ def what_to_do(data: Data) -> Section:
                 missing.append(one.missing)
                 continue
             paragraphs.append(f"{where}. {one.jobs}: {text(one.words.replace('`', ''), 500)}")
-            lines += [f"# {where}. {one.jobs}", *(text(line, 200) for line in one.python)]
+            # The lines are for copying, so a name from a file brings no other characters into them.
+            lines += [f"# {_ODD.sub('', where)}. {one.jobs}", *(text(line, 200) for line in one.python)]
     if not paragraphs:
         return Section(
             "advice", title, missing="No setting was measured whose result is the executable's, at this machine's "

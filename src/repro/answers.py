@@ -92,7 +92,7 @@ def answers(data: Data, ladders: Sequence[Rungs]) -> tuple[Answer, ...]:
 
 def _answer(data: Data, pair: str, ladders: Sequence[Rungs]) -> Answer:
     rows = [row for row in data.rows if row["pair"] == pair]
-    posted = [row for row in data.compared if row["pair"] == pair and (row["experiment"] or "").startswith(POSTED)]
+    posted = [row for row in data.compared if row["pair"] == pair and row["experiment"].startswith(POSTED)]
     headlines = [_headline(its) for its in _by_condition(posted)]
     headlines.sort(key=lambda one: (not one.emulated, one.experiment))
     # One where ITK is made to see more threads, and one of the machine as it is.

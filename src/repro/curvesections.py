@@ -94,7 +94,7 @@ def releases(data: Data) -> Section:
     found: dict[tuple[str, ...], dict[str, Row]] = defaultdict(dict)
     for row in data.single:
         itk_elastix = row["itk_elastix"]
-        same_path = row["arms"] in ("api api", "cli cli") and not (row["experiment"] or "").startswith("versions")
+        same_path = row["arms"] in ("api api", "cli cli") and not row["experiment"].startswith("versions")
         if itk_elastix and drawable(row["api_median_s"]) and not same_path and (row["jobs"] or 1) == 1:
             place = tuple(str(row[name]) for name in ("experiment", "condition", "machine", *INPUTS))
             found[place].setdefault(itk_elastix, row)

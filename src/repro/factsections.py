@@ -49,7 +49,7 @@ def _findings(facts: Mapping[str, Any]) -> list[doctor.Finding]:
 
 
 def _machine(data: Data, name: str) -> tuple[Cell, ...]:
-    first = next(row for row in data.rows if (row["machine"] or "") == name)
+    first = next(row for row in data.rows if row["machine"] == name)
     facts = data.fingerprint(name)
     pairs = {row["pair"] for row in data.rows if row["machine"] == first["machine"] and row["status"] != "unavailable"}
     return (

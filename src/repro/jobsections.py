@@ -25,7 +25,7 @@ def _newest(rows: Sequence[Row]) -> list[Row]:
     """The rows of the newest pair among them, on the machine that has most of its rows."""
     if not rows:
         return []
-    newest = max((row["pair"] or "" for row in rows), key=version_key)
+    newest = max((row["pair"] for row in rows), key=version_key)
     machines = Counter(row["machine"] for row in rows if row["pair"] == newest)
     (machine, _), *_ = machines.most_common(1)
     return [row for row in rows if row["pair"] == newest and row["machine"] == machine]
@@ -148,7 +148,7 @@ def throughput(data: Data) -> Section:
     rows = [
         row
         for row in data.rows
-        if row["strategy"] and row["measures"] in (None, "registration") and "smoke" not in (row["experiment"] or "")
+        if row["strategy"] and row["measures"] in (None, "registration") and "smoke" not in row["experiment"]
         and (drawable(row.get("api_per_min")) or drawable(row.get("cli_per_min")))
     ]  # fmt: skip
     if not rows:
@@ -177,7 +177,7 @@ def throughput(data: Data) -> Section:
 
 def _way(row: Row) -> str:
     """The strategy, and what the condition changes of it: `forked-tbb`."""
-    return text((row["condition"] or "").removesuffix(f"-{row['jobs']}") or row["strategy"], 30)
+    return text(row["condition"].removesuffix(f"-{row['jobs']}") or row["strategy"], 30)
 
 
 def _gains(rates: dict[float, float]) -> list[str]:

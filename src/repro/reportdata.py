@@ -23,6 +23,8 @@ from repro.wording import version_key
 Row = Mapping[str, Any]
 """A row of comparison.csv: text, whole numbers and finite numbers; None where nothing is known."""
 _KINDS = {"text": pl.String(), "list": pl.String(), "whole": pl.Int64(), "number": pl.Float64()}
+_NAMES = frozenset(("machine", "pair", "experiment", "condition"))
+"""Columns that name a row; empty is a name like any other, so that rows can be put in order."""
 _FORMULA = r"^'(\s*[=+\-@\t\r\x00\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}])"
 """What `merge` makes of a text that a spreadsheet could run."""
 
@@ -54,12 +56,12 @@ class Data:
     @cached_property
     def pairs(self) -> tuple[str, ...]:
         """Every pair, the oldest versions first."""
-        return tuple(sorted({row["pair"] or "" for row in self.rows}, key=version_key))
+        return tuple(sorted({row["pair"] for row in self.rows}, key=version_key))
 
     @cached_property
     def machines(self) -> tuple[str, ...]:
         """Every machine by name."""
-        return tuple(sorted({row["machine"] or "" for row in self.rows}))
+        return tuple(sorted({row["machine"] for row in self.rows}))
 
     def short(self, machine: str) -> str:
         """`M3`: how plots and narrow columns name a machine; the section on machines has the whole name."""
@@ -129,7 +131,8 @@ def _cell(column: Column) -> pl.Expr:
         return pl.when(number.is_finite()).then(number).alias(column.name)
     if column.kind == "whole":
         return cell.cast(pl.Int64, strict=False)
-    return cell.str.replace(_FORMULA, "$1")
+    text = cell.str.replace(_FORMULA, "$1")
+    return text.fill_null("") if column.name in _NAMES else text
 
 
 def _sessions(file: Path) -> Iterator[Mapping[str, Any]]:

@@ -58,7 +58,7 @@ def _section(section: Section) -> Iterator[str]:
     yield f"## {escape(section.title)}"
     yield ""
     if section.missing:
-        yield escape(section.missing) + (f" This measures it: `{section.command}`" if section.command else "")
+        yield escape(section.missing) + (f" This measures it: `{escape(section.command)}`" if section.command else "")
         yield ""
     for paragraph in section.paragraphs:
         yield escape(paragraph)

@@ -37,7 +37,7 @@ INPUTS = ("fixed_sha256", "moving_sha256", "params_sha256")
 
 def headline_rows(data: Data, most: int) -> list[Row]:
     """Rows of the posted experiments; every pair before any machine twice."""
-    found = by_condition(data, (row for row in data.compared if (row["experiment"] or "").startswith(POSTED)))
+    found = by_condition(data, (row for row in data.compared if row["experiment"].startswith(POSTED)))
     by_rank = sorted(((n, row) for rows in found.values() for n, row in enumerate(rows)), key=lambda one: one[0])
     chosen = {id(row) for _, row in by_rank[:most]}
     return [row for rows in found.values() for row in rows if id(row) in chosen]
