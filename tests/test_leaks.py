@@ -14,10 +14,7 @@ from repro import layout
 
 SOURCE = layout.ROOT / "src"
 _SHELLS = {"sh", "bash", "zsh", "dash", "ksh", "cmd", "cmd.exe", "powershell", "pwsh"}
-_EXCUSED = {
-    "bench_launcher.py",  # compares the launcher with a command that a bare shell times
-    "profiling.py",  # a constant script swaps two descriptors for py-spy; the command is its argument, never a part
-}
+_EXCUSED = {"bench_launcher.py"}  # compares the launcher with a command that a bare shell times
 
 
 def launches_a_shell(code: str) -> list[str]:

@@ -33,9 +33,8 @@ _SCRIPT_S = 300.0
 _REGISTERING = re.compile(r"register \((?:[^()]*[/\\])?worker\.py")
 """The worker's frame below which a registration runs; what is not below it is loading."""
 
-# py-spy talks on the stdout on which the worker answers; so it gets the log for its own, and the worker the pipe.
-_ASIDE = ("sh", "-c", 'exec 3>&1 1>&2; exec "$@"', "sh")
-_BACK = ("sh", "-c", 'exec 1>&3 3>&-; exec "$@"', "sh")
+# py-spy talks on the stdout on which the worker answers.
+_ASIDE = (sys.executable, "-I", "-S", str(Path(__file__).with_name("aside.py")))
 
 Prefix = tuple[str, ...]
 Makers = Mapping[Path_, Callable[..., Arm]]
@@ -53,7 +52,7 @@ class Profiler:
         """What stands before the command; the tool writes the file."""
         if self.name == "py-spy":
             options = ("--native", "--rate", str(HERTZ[self.name]), "--format", "raw", "--output", str(file))
-            return (*_ASIDE, self.program, "record", *options, "--", *_BACK)
+            return (*_ASIDE, self.program, "record", *options, "--")
         return (self.program, "record", "-q", "-F", str(HERTZ[self.name]), "-g", "-o", str(file), "--")
 
     def folded(self, file: Path) -> list[str]:
@@ -74,7 +73,9 @@ class Profiler:
 
 
 def profiler(path: Path_) -> Profiler | None:
-    """The tool that can profile the path here; None: there is none."""
+    """The tool that can profile the path here; None: there is none. Windows hands no descriptors on (`aside.py`)."""
+    if sys.platform == "win32":
+        return None
     for name in ("py-spy", "perf") if path == "api" else ("perf",):
         beside = str(Path(sys.executable).parent)
         if program := shutil.which(name) or shutil.which(name, path=beside):
@@ -88,6 +89,8 @@ def missing(paths: Container[str]) -> list[str]:
         "cli": "the executable is not profiled: perf is not on the PATH",
         "api": "the API is not profiled: neither py-spy nor perf is on the PATH",
     }
+    if sys.platform == "win32":
+        return ["--profile is for Linux and macOS: nothing is profiled"]
     return [words for path, words in wanted.items() if path in paths and profiler(path) is None]
 
 

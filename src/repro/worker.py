@@ -147,8 +147,9 @@ class Worker:
 def main(worker: Any) -> None:
     """Answer requests until stdin ends."""
     sys.path.insert(0, sys.argv[1])
-    # The protocol keeps the pipe; whatever C++ prints on descriptor 1 goes to the log.
-    protocol = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    # The protocol keeps the pipe, which aside.py names under a profiler; what C++ prints on stdout goes to the log.
+    answers = os.environ.pop("REPRO_ANSWERS", "")
+    protocol = os.fdopen(int(answers) if answers else os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     print(json.dumps({"hello": os.getpid()}), file=protocol, flush=True)
     serve(worker.answer, sys.stdin, protocol)
