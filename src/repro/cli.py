@@ -1,4 +1,4 @@
-"""The command line. Only this module prints and exits; it reads as a table of contents.
+"""The command line. Only this module exits, and only `printing` prints; it reads as a table of contents.
 
 Everything heavy is imported inside the commands, so that ``--help`` answers at once.
 """
@@ -6,7 +6,6 @@ Everything heavy is imported inside the commands, so that ``--help`` answers at 
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,18 +16,14 @@ import typer
 from repro import completion, errors, layout, platforms
 from repro import options as opt
 from repro.errors import ConfigError, ReproError, StoreError
+from repro.printing import console, say, show, show_json, show_table
 from repro.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rich.console import Console
-
     from repro.model import Pair
     from repro.session import Options, Ready, Summary
-    from repro.tables import Rows
-
-WIDTH_WITHOUT_TERMINAL = 140
 
 app = typer.Typer(
     name="python -m repro",
@@ -63,19 +58,19 @@ def status_of(command: Callable[[], object]) -> int:
     try:
         status = command()
     except ReproError as error:
-        _say(f"error: {error}")
+        say(f"error: {error}")
         status = error.exit_status
     except typer.Exit as error:
         status = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        _say("interrupted; everything measured so far is kept, the same command goes on from there")
+        say("interrupted; everything measured so far is kept, the same command goes on from there")
         status = errors.EXIT_INTERRUPTED
     except Exception as error:
         # typer's own usage errors (click's, whichever click it carries) know how to show themselves
-        show = getattr(error, "show", None)
-        if show is None:
+        shown = getattr(error, "show", None)
+        if shown is None:
             raise
-        show()
+        shown()
         status = getattr(error, "exit_code", errors.EXIT_USAGE)
     return status if isinstance(status, int) else errors.EXIT_OK
 
@@ -92,9 +87,9 @@ def pairs(
 
     known = opt.chosen_pairs(None) + (opt.chosen_releases() if releases else [])
     problems = verification.everything(known) if verify else []
-    _show(pairstable.rows(known), pairstable.facts(known), as_json)
+    show(pairstable.rows(known), pairstable.facts(known), as_json)
     for problem in problems:
-        _say(problem)
+        say(problem)
     return errors.EXIT_USAGE if problems else errors.EXIT_OK
 
 
@@ -118,15 +113,15 @@ def fetch(
         nonlocal status
         for pair in pairs:
             try:
-                fetching.fetch_pair(pair, source=source, offline=offline, require_pinned=require_pinned, say=_say)
+                fetching.fetch_pair(pair, source=source, offline=offline, require_pinned=require_pinned, say=say)
             except FetchError as error:
-                _say(f"{pair.name} is unavailable: {error}")
+                say(f"{pair.name} is unavailable: {error}")
                 status = errors.EXIT_USAGE
 
     fetch_all(opt.chosen_pairs(names))
     if releases:  # asked now: which of them no pair holds is known once the pairs are there
         fetch_all(opt.chosen_releases())
-    images.image_set("posted", offline=offline, say=_say)
+    images.image_set("posted", offline=offline, say=say)
     return errors.EXIT_OK if defer_exit else status
 
 
@@ -149,7 +144,7 @@ def plan(
     planned = plantable.plan_all(
         opt.chosen_for(chosen, names), chosen, rounds, seed, opt.parse_shard(shard), out / "raw"
     )
-    _show(plantable.rows(planned), [dataclasses.asdict(entry) for entry in planned], as_json)
+    show(plantable.rows(planned), [dataclasses.asdict(entry) for entry in planned], as_json)
 
 
 @app.command()
@@ -208,7 +203,7 @@ def bench(
         profile=profile,
         command=tuple(opt.without_folders(argument) for argument in sys.argv[1:]),
     )
-    status = measure(options, session.ready(options, _say))
+    status = measure(options, session.ready(options, say))
     return errors.EXIT_OK if defer_exit and status != errors.EXIT_INTERRUPTED else status
 
 
@@ -219,14 +214,14 @@ def measure(options: Options, checked: Ready) -> int:
     from repro.terminal import Terminal
 
     stop = Stop()
-    interrupts.listen(stop, _say)
-    with Terminal(_console(stderr=True)) as terminal:
+    interrupts.listen(stop, say)
+    with Terminal(console(stderr=True)) as terminal:
         summary = session.run(options, checked, terminal, stop)
     for result in summary.results:
-        _print_table(tables.posted(result))
+        show_table(tables.posted(result))
     if summary.results:
-        _print_table(tables.ratios(summary.results))
-    _say(tables.closing(summary))
+        show_table(tables.ratios(summary.results))
+    say(tables.closing(summary))
     return _status(summary, stop.requested)
 
 
@@ -248,7 +243,7 @@ def pack(
     from repro import pack as packing
 
     file = packing.pack(folder, machine, to)
-    _say(f"written: {layout.shown(file)} ({file.stat().st_size / 1024:,.0f} KiB)")
+    say(f"written: {layout.shown(file)} ({file.stat().st_size / 1024:,.0f} KiB)")
 
 
 @app.command()
@@ -266,14 +261,14 @@ def merge(
 
     folders, refused = packing.folders_of(sources or [out / "raw"], out / "received")
     for reason in refused:
-        _say(f"left out: {reason}")
+        say(f"left out: {reason}")
     if not folders:
         raise StoreError("nothing is left to merge; ask for the archives again, or name a results folder")
     merged = merging.merge(folders, out)
     for note in merged.notes:
-        _say(note)
-    _print_table(tables.comparison(out / "comparison.csv"))
-    _say(f"written: {layout.shown(out / 'trials.csv')}, {layout.shown(out / 'comparison.csv')}")
+        say(note)
+    show_table(tables.comparison(out / "comparison.csv"))
+    say(f"written: {layout.shown(out / 'trials.csv')}, {layout.shown(out / 'comparison.csv')}")
     if defer_exit:
         return errors.EXIT_OK
     return max(merged.exit_status, errors.EXIT_USAGE if refused else errors.EXIT_OK)
@@ -288,7 +283,7 @@ def report(
     from repro import report as reporting
 
     written = reporting.write(folder)
-    _say(f"written: {layout.shown(written.html)}, {layout.shown(written.markdown)}")
+    say(f"written: {layout.shown(written.html)}, {layout.shown(written.markdown)}")
     if show:
         typer.launch(written.html.resolve().as_uri())
     return written.exit_status
@@ -302,7 +297,7 @@ def explain(out: opt.Out = layout.RESULTS, as_json: opt.AsJson = False) -> None:
 
     found = measured.read(out)
     if as_json:
-        _print_json(explanation.facts(found))
+        show_json(explanation.facts(found))
     else:
         print(printable(explanation.text(found)), end="")
 
@@ -316,9 +311,9 @@ def doctor(as_json: opt.AsJson = False) -> int:
     facts = machine.fingerprint()
     findings = examination.checks(facts, examination.look_around(str(facts["platform"])))
     if as_json:
-        _print_json({"fingerprint": facts, "findings": [dataclasses.asdict(finding) for finding in findings]})
+        show_json({"fingerprint": facts, "findings": [dataclasses.asdict(finding) for finding in findings]})
     else:
-        _print_table(tables.mapping("This machine", facts))
+        show_table(tables.mapping("This machine", facts))
         print(tables.findings(findings))
     return errors.EXIT_USAGE if any(finding.level == "bad" for finding in findings) else errors.EXIT_OK
 
@@ -345,37 +340,4 @@ def pair_add(
     """Add a pair: its entry, its wheel lock and its pixi environment; or, API-only, entry and lock."""
     from repro.pairadd import add_pair
 
-    add_pair(itk_elastix, elastix, opt.parse_date(as_of), python=python, also=tuple(also or ()), say=_say)
-
-
-def _show(rows: Rows, data: object, as_json: bool) -> None:
-    """A table for people or JSON for scripts, on stdout."""
-    if as_json:
-        _print_json(data)
-    else:
-        _print_table(rows)
-
-
-def _print_json(data: object) -> None:
-    print(json.dumps(data, indent=2, default=str))
-
-
-def _print_table(rows: Rows) -> None:
-    from repro.terminal import table
-
-    console = _console()
-    console.print(table(rows))
-    if rows.remark:
-        console.print(printable(rows.remark), markup=False, highlight=False)
-
-
-def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console
-
-    console = Console(stderr=stderr)
-    # A pipe or a file has no width; rich would fold tables at 80 columns.
-    return console if console.is_terminal else Console(stderr=stderr, width=WIDTH_WITHOUT_TERMINAL)
-
-
-def _say(text: str) -> None:
-    print(printable(text), file=sys.stderr, flush=True)
+    add_pair(itk_elastix, elastix, opt.parse_date(as_of), python=python, also=tuple(also or ()), say=say)
