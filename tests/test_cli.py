@@ -15,10 +15,11 @@ import rawdata
 import reportraw
 from repro import tables
 from repro.bench import ConditionResult, RoundResult
-from repro.cli import _console, main
+from repro.cli import main
 from repro.config import load_pairs, load_releases
 from repro.experiments import load_experiments
 from repro.layout import ROOT
+from repro.printing import console
 
 SYNTHETIC = ROOT / "data" / "synthetic"
 
@@ -206,7 +207,7 @@ def test_no_color_is_respected(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     # A table has bold heads, which are no colour; rich marks figures outside of tables in colours.
-    _console().print("12.5 seconds", style="red")
+    console().print("12.5 seconds", style="red")
     said = repro("pairs").stdout
     assert bool(re.search("\x1b\\[[0-9;]*3[0-9]", said)) is colour
 

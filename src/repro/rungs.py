@@ -81,7 +81,7 @@ def ladders(data: Data) -> tuple[Rungs, ...]:
     """Every ladder, by experiment and pair."""
     found: dict[tuple[str, str], dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in data.compared:
-        experiment = row["experiment"]
+        experiment: str = row["experiment"]
         if experiment.startswith(PREFIX):
             found[_COMPLETES.get(experiment, experiment), row["pair"]][row["condition"]].append(row)
     made = []
