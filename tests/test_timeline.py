@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import rawdata
-from repro import explain, measured, merge, timeline
+from repro import explain, measured, merge, report, timeline
 from repro.measured import Measured
 from repro.model import is_api_only
 
@@ -88,3 +88,15 @@ def test_explain_reads_it_from_what_merge_writes(tmp_path: Path, pairs: tuple[st
     assert "## 0.19.1 on" not in said, "the causes of a pair are not asked of a release without an executable"
     listed = [fact for fact in explain.facts(found) if fact["experiment"] == "versions"]
     assert [fact["pair"] for fact in listed] == list(pairs)
+
+
+def test_the_report_takes_in_releases_without_an_executable(tmp_path: Path) -> None:
+    raw = rawdata.write_raw(tmp_path / "raw", experiments=("posted",), rounds=3)
+    rawdata.write_raw(raw, pairs=("0.19.1", "0.25.4-5.3.1"), experiments=("versions",), rounds=3)
+    merge.merge([raw], tmp_path)
+    page = report.write(tmp_path).html.read_text(encoding="utf-8")
+    section = page[page.index('id="releases"') :]
+    section = section[: section.index("</section>")]
+    assert "0.19.1" in section
+    assert "0.25.4" in section
+    assert "itk-elastix 0.19.1 with elastix" not in page
