@@ -286,6 +286,21 @@ def test_loading_and_the_first_results_are_shown(tmp_path: Path) -> None:
     assert f'id="{section.figures[0].name}-wide-title"' in report.page(report.compose(data))
 
 
+def test_jobs_at_once_are_shown_by_strategy(tmp_path: Path) -> None:
+    reportraw.made(tmp_path, pairs=reportraw.PAIRS[:1], experiments=("posted", "parallel", "parallel-smoke"), rounds=3)
+    data = reportdata.read(tmp_path)
+    section = jobsections.throughput(data)
+    (figure,) = section.figures
+    named = {row[3].text for row in figure.table.rows}
+    assert named == {"recipe", "forked", "spawned", "threads"}
+    # The smoke test's times mean nothing.
+    assert not any("smoke" in row[2].text for row in figure.table.rows)
+    rates = {row[4].text: float(row[7].text) for row in figure.table.rows if row[3].text == "recipe"}
+    assert rates["2"] > 1.5 * rates["1"]
+    assert "executables" in figure.wide
+    assert section.paragraphs[1].startswith("The recipe does most at ")
+
+
 def test_several_machines_stand_beside_each_other(several: Path) -> None:
     parsed = Page((several / "report.html").read_text())
     assert "API / CLI with its interval, machine beside machine" in parsed.tables

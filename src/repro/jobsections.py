@@ -149,7 +149,7 @@ def throughput(data: Data) -> Section:
         row
         for row in data.rows
         if row["strategy"] and row["measures"] in (None, "registration") and "smoke" not in row["experiment"]
-        and (drawable(row.get("api_per_min")) or drawable(row.get("cli_per_min")))
+        and (drawable(row["api_per_min"]) or drawable(row["cli_per_min"]))
     ]  # fmt: skip
     if not rows:
         return Section(
