@@ -147,6 +147,8 @@ def test_a_set_without_fallback_is_an_error(checkout: Checkout) -> None:
     [
         ('name = "fixed.tif"', 'name = "../fixed.tif"', "file name without folders"),
         ('name = "fixed.tif"', 'name = ".."', "file name without folders"),
+        ('name = "fixed.tif"', f'name = "{"x" * 300}"', "file name without folders"),
+        ('name = "fixed.tif"', 'name = "a\\u0000b"', "file name without folders"),
         ("https://host", "http://host", "must start with https"),
         ('url = "https://host.invalid/fixed.tif"', "", "one of 'url' and 'path'"),
         ('sha256 = "', 'sha256 = "x', "64 lowercase hexadecimal"),

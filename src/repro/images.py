@@ -20,6 +20,7 @@ from repro.config import Table, read_toml
 from repro.errors import ConfigError, FetchError
 
 FOLDER_VARIABLE = "REPRO_IMAGES"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}", re.ASCII)
 LIMITS = downloads.Limits(total_s=60, max_bytes=1 << 28)
 """Images are small, and a slow network must not hold up the rest."""
 
@@ -115,13 +116,15 @@ def _entry(table: Table, *, drawn: bool) -> _Entry:
     sha256, name = table.get("sha256", str), table.get("name", str)
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise table.fail("sha256", "must be 64 lowercase hexadecimal digits")
-    if name != Path(name).name or not name.strip("."):
+    if not _NAME.fullmatch(name):
         raise table.fail("name", f"{name!r} must be a file name without folders")
     url, path = table.get("url", str, ""), table.get("path", str, "")
     if drawn and (url or path):
         raise table.fail(None, "a set with a seed is drawn: 'url' and 'path' do not belong here")
     if not drawn and bool(url) == bool(path):
         raise table.fail(None, "one of 'url' and 'path' must say where the image is")
+    if path and not all(_NAME.fullmatch(part) for part in path.split("/")):
+        raise table.fail("path", f"{path!r} must be the path of a file beside this one")
     if url and not url.startswith("https://"):
         raise table.fail("url", f"{url!r} must start with https://")
     return _Entry(name, sha256, url, path)
