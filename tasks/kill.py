@@ -39,7 +39,7 @@ from repro import cli, layout
 REAL_PAIR = "0.25.4-5.3.1"
 GONE_S = 15.0
 """Processes have to be gone within this after a kill."""
-_CHANGING = ("_s", "_bytes", "sessions", "half_width", "verdict", "position_effect", "interval")
+_CHANGING = ("_s", "_per_min", "_bytes", "sessions", "half_width", "verdict", "position_effect", "interval")
 _CHANGING_INSIDE = ("ratio", "drift", "floor_", "rounds_", "_rounds", "note")
 
 
