@@ -287,3 +287,12 @@ def test_this_process_knows_what_it_has_used(tmp_path: Path) -> None:
 
 def test_the_launcher_takes_the_host_of_its_system() -> None:
     assert hasattr(launcher, "PosixHost") == (sys.platform != "win32")
+
+
+def test_libraries_are_told_to_the_loader_where_a_release_has_them_beside(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    program = tmp_path / "bin" / "elastix"
+    assert platforms.libraries_beside(program, "linux") == tmp_path / "lib"
+    assert platforms.libraries_beside(program, "darwin") == tmp_path / "lib"
+    assert platforms.libraries_beside(program, "win32") is None
+    assert platforms.libraries_beside(tmp_path / "elastix", "linux") is None

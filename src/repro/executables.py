@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -208,6 +207,5 @@ def _find(folder: Path) -> Path | None:
 
 def _libraries(program: Path) -> dict[str, str]:
     """The variable that shows the loader the libraries which came with the executable."""
-    lib = program.parent.parent / "lib"
-    beside = sys.platform != "win32" and program.parent.name == "bin" and lib.is_dir()
-    return {platforms.library_path_variable(): str(lib)} if beside else {}
+    lib = platforms.libraries_beside(program)
+    return {platforms.library_path_variable(): str(lib)} if lib else {}

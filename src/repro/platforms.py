@@ -41,6 +41,12 @@ def library_path_variable(system: str = sys.platform) -> str:
     return {"darwin": "DYLD_LIBRARY_PATH", "win32": "PATH"}.get(system, "LD_LIBRARY_PATH")
 
 
+def libraries_beside(program: Path, system: str = sys.platform) -> Path | None:
+    """The folder of libraries that a release has beside bin/; on Windows they lie with the program."""
+    lib = program.parent.parent / "lib"
+    return lib if system != "win32" and program.parent.name == "bin" and lib.is_dir() else None
+
+
 def long_path(path: Path, system: str = sys.platform) -> str:
     r"""The path as text that works beyond 260 characters, which Windows allows only after ``\\\\?\\``."""
     text = str(path)
