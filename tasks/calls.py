@@ -28,7 +28,6 @@ WAYS = {
     "as it is": {},
     "always fresh from the system": {"MALLOC_MMAP_THRESHOLD_": "65536"},
     "always from the heap": {"MALLOC_MMAP_MAX_": "0"},
-    "heap of huge pages": {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"},
 }
 
 
