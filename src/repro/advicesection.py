@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from repro.advice import advice
-from repro.curvesections import rows_as_text
 from repro.model import is_api_only
 from repro.page import Section
 from repro.reportdata import Data
@@ -21,7 +20,7 @@ def what_to_do(data: Data) -> Section:
     title = "What to do"
     paragraphs, lines = [], []
     missing = []
-    places = {place: rows for place, rows in rows_as_text(data).rows.items() if not is_api_only(place[1])}
+    places = {place: rows for place, rows in data.as_text.items() if not is_api_only(place[1])}
     for (machine, pair), rows in list(places.items())[:MOST_PLACES]:
         where = text(pair, 40) + (f" on {data.short(machine)}" if len(data.machines) > 1 else "")
         for one in advice(rows):

@@ -13,7 +13,7 @@ from repro.ladder import FAIR, Estimate, Ladder
 from repro.measured import Measured, Place
 from repro.page import Cell, Figure, Section, Table
 from repro.plots import Line, Point
-from repro.reportdata import Data
+from repro.reportdata import Data, by_place
 from repro.rungs import Rungs
 from repro.sections import MOST_LINES, tone
 from repro.wording import UNKNOWN, listed, ratio, text
@@ -100,10 +100,7 @@ def _rung_table(ladders: Sequence[Rungs]) -> Table:
 
 def _measured(data: Data) -> Measured:
     """What `explain` needs, from what has been read already."""
-    rows: dict[Place, dict[tuple[str, str], dict[str, str]]] = defaultdict(dict)
-    for row in data.compared:
-        cells = {name: "" if value is None else str(value) for name, value in row.items()}
-        rows[row["machine"], row["pair"]][row["experiment"], row["condition"]] = cells
+    rows = by_place(data.compared)
     rounds: dict[Place, dict[str, dict[str, list[float]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     if len(rows) <= MOST_PLACES:
         key = ("machine", "pair", "experiment", "condition", "params_sha256", "round")

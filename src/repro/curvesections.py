@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from repro import timeline, timeplots
 from repro.axes import drawable
-from repro.measured import Measured, Place
+from repro.measured import Measured
 from repro.page import Cell, Figure, Section, Table
 from repro.reportdata import Data, Row
 from repro.sections import MOST_ROWS, label
@@ -89,7 +89,9 @@ def _points(title: str, series: Sequence[Series], scale: Scale, x_head: str, y_h
 def releases(data: Data) -> Section:
     """The same registration over itk-elastix releases."""
     title = "Release by release"
-    if (measured := rows_as_text(data)) and (known := [one for one in timeline.releases(measured) if one.factor]):
+    if (measured := Measured(data.as_text, {})) and (
+        known := [one for one in timeline.releases(measured) if one.factor]
+    ):
         return _timeline(data, title, measured, known)
     found: dict[tuple[str, ...], dict[str, Row]] = defaultdict(dict)
     for row in data.single:
@@ -134,15 +136,6 @@ def releases(data: Data) -> Section:
     return curve_section(
         "releases", title, words, series, scale, _points(title, series, scale, "itk-elastix", "median (s)")
     )
-
-
-def rows_as_text(data: Data) -> Measured:
-    """What the timeline needs: every row, those of releases without an executable, too."""
-    rows: dict[Place, dict[tuple[str, str], dict[str, str]]] = defaultdict(dict)
-    for row in data.rows:
-        cells = {name: "" if value is None else str(value) for name, value in row.items()}
-        rows[cells["machine"], cells["pair"]][cells["experiment"], cells["condition"]] = cells
-    return Measured(rows, {})
 
 
 def _timeline(data: Data, title: str, measured: Measured, known: Sequence[timeline.Release]) -> Section:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,11 +17,13 @@ import polars as pl
 from repro.columns import COMPARISON, TRIALS, Column
 from repro.errors import EXIT_DISAGREE, EXIT_OK, EXIT_TRIAL_FAILED, StoreError
 from repro.layout import shown
+from repro.measured import Place
 from repro.merge import COMPARISON_CSV, SESSIONS, TRIALS_CSV
 from repro.wording import version_key
 
 Row = Mapping[str, Any]
 """A row of comparison.csv: text, whole numbers and finite numbers; None where nothing is known."""
+ByPlace = Mapping[Place, Mapping[tuple[str, str], Mapping[str, str]]]
 _KINDS = {"text": pl.String(), "list": pl.String(), "whole": pl.Int64(), "number": pl.Float64()}
 _NAMES = frozenset(("machine", "pair", "experiment", "condition"))
 """Columns that name a row; empty is a name like any other, so that rows can be put in order."""
@@ -63,6 +65,11 @@ class Data:
         """Every machine by name."""
         return tuple(sorted({row["machine"] for row in self.rows}))
 
+    @cached_property
+    def as_text(self) -> ByPlace:
+        """Every row as comparison.csv has it, those of releases without an executable too."""
+        return by_place(self.rows)
+
     def short(self, machine: str) -> str:
         """`M3`: how plots and narrow columns name a machine; the section on machines has the whole name."""
         return f"M{self.machines.index(machine) + 1}"
@@ -95,6 +102,15 @@ class Data:
         if statuses["disagree"]:
             return EXIT_DISAGREE
         return EXIT_TRIAL_FAILED if statuses["failed"] or statuses["timeout"] else EXIT_OK
+
+
+def by_place(rows: Iterable[Row]) -> ByPlace:
+    """The rows with their cells as text, by machine and pair, then by experiment and condition: what `measured` has."""
+    found: dict[Place, dict[tuple[str, str], dict[str, str]]] = defaultdict(dict)
+    for row in rows:
+        cells = {name: "" if value is None else str(value) for name, value in row.items()}
+        found[row["machine"], row["pair"]][row["experiment"], row["condition"]] = cells
+    return found
 
 
 def read(results: Path) -> Data:
