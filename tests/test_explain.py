@@ -67,3 +67,18 @@ def test_the_data_hold_the_same_figures(found: measured.Measured) -> None:
     assert [one["pair"] for one in facts] == [reportraw.PAIRS[0]]
     assert facts[0]["accounts"][0]["changes"] == ("threads", "pool", "bins")
     assert facts[0]["accounts"][0]["share"]["low"] > 0.9
+
+
+def test_ratios_are_those_of_the_comparison_with_their_verdicts(found: measured.Measured, text: str) -> None:
+    place = (PLACE, reportraw.PAIRS[0])
+    (facts,) = (one for one in explain.facts(found) if one["experiment"] == "causes")
+    row = found.rows[place]["causes", "threads"]
+    assert (facts["fair"]["low"], facts["fair"]["verdict"]) == (float(row["ratio_low"]), row["verdict"])
+    assert row["verdict"] == "no difference seen"
+    assert re.search(r"With SetNumberOfThreads it is [\d.]+ \[[\d., ]+\] \(no difference seen\)\.", text)
+    assert facts["whole"]["low"] == float(found.rows[place]["posted-28", "as-posted"]["ratio_low"])
+    factors = {(step["before"], step["after"]): step["factor"] for step in facts["steps"]}
+    assert factors["posted", "threads"]["verdict"] == "difference"
+    assert re.search(
+        r"^\| pool \| threads \| threads\+pool \| [\d.]+ \[[\d., ]+\] \(no difference seen\) \|$", text, re.M
+    )

@@ -275,4 +275,4 @@ def test_ways_to_load_stand_beside_the_posted_one() -> None:
     rounds = {place: {"loading": {"posted": [5.0] * 12, "recipe": [2.697] * 12}}}
     text = "\n".join(startup.loading(Measured({place: rows}, rounds), place))
     assert "| posted | 20 | 0.08 |  |" in text
-    assert "| recipe | 2 | 0.08 | 10 [10, 10] |" in text
+    assert "| recipe | 2 | 0.08 | 10.0 [10.0, 10.0] |" in text

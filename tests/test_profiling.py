@@ -25,6 +25,7 @@ elastix
 def test_the_samples_of_perf_are_folded_from_the_outermost_frame_in() -> None:
     assert fold(SCRIPT) == ["elastix;main;itk::Inner(int) 2", "elastix;[libc.so.6] 1"]
     assert fold("") == []
+    assert fold("elastix\n\t    7f09 [unknown] ([unknown])\n") == ["elastix;[unknown] 1"]
 
 
 def test_only_the_registration_is_kept_of_what_py_spy_saw(tmp_path: Path) -> None:
@@ -32,9 +33,11 @@ def test_only_the_registration_is_kept_of_what_py_spy_saw(tmp_path: Path) -> Non
     raw.write_text(
         "main (worker.py:9);load (worker.py:3);import itk (/home/someone/itk/__init__.py:1) 50\n"
         "main (worker.py:9);register (repro/worker.py:7);itk::Inner (/home/someone/lib/libITK.so) 3\n"
-        "main (worker.py:9);register (worker.py:8);itk::Other (libITK.so) 4\n"
+        "main (worker.py:9);register (worker.py:8);0x7f01a2 (/opt/lib/libITK.so);itk::Other (libITK.so) 3\n"
+        "main (worker.py:9);register (worker.py:8);0x7f01f8 (/opt/lib/libITK.so);itk::Other (libITK.so) 1\n"
     )
     lines = Profiler("py-spy", "py-spy").folded(raw)
+    assert lines[0].startswith("main (worker.py:9);register (worker.py:8);[libITK.so];itk::Other")
     assert [line.rpartition(";")[2] for line in lines] == ["itk::Other (libITK.so) 4", "itk::Inner (libITK.so) 3"]
     assert busiest(lines) == "itk::Other (libITK.so) 57%, itk::Inner (libITK.so) 43%"
 

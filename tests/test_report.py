@@ -179,6 +179,35 @@ def made_from(folder: Path, **options: Any) -> Path:
     return folder
 
 
+VERDICTS: tuple[str, ...] = ("slower", "faster", "no difference seen", "too few rounds to say")
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("machines", [("m1",), ("m1", "m2")])
+def test_a_ratio_stands_with_its_verdict_wherever_it_stands(tmp_path: Path, machines: tuple[str, ...]) -> None:
+    experiments = ("posted", "posted-28", "aa", "causes", "parallel", "loading", "transforms")
+    reportraw.made(tmp_path, machines=machines, pairs=reportraw.PAIRS[:1], experiments=experiments, unavailable=False)
+    made = report.compose(reportdata.read(tmp_path))
+    seen = set()
+    for section in made.sections:
+        for table in (*section.tables, *(figure.table for figure in section.figures)):
+            if "verdict" in table.heads:
+                columns, ends = [table.heads.index("verdict")], VERDICTS
+            else:
+                ends = tuple(f"({words})" for words in VERDICTS)
+                # Posts are quoted as they are: theirs is the first column of that name.
+                last = len(table.heads) - 1 - table.heads[::-1].index("API / CLI") if "API / CLI" in table.heads else -1
+                columns = [n for n, head in enumerate(table.heads) if n == last or head == "API / CLI time"]
+                columns += [*range(2, len(table.heads))] if section.name == "platforms" else []
+            for row, n in itertools.product(table.rows, columns):
+                assert row[n].text == UNKNOWN or row[n].text.endswith(ends), (table.caption, row)
+                seen |= {section.name}
+    expected = {"ratios", "causes", "startup", "parallel", "reported"}
+    assert seen == expected | ({"platforms"} if len(machines) > 1 else set())
+    assert "(slower)" in made.lead.much
+    assert made.lead.remedy.endswith("(no difference seen).")
+
+
 @pytest.mark.usefixtures("undrawn")
 def test_no_difference_is_worded_so_and_gets_no_cause(tmp_path: Path) -> None:
     made_from(tmp_path, seconds={"cli": 2.0, "api": 2.0})

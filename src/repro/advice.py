@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from repro.model import THREADERS
+from repro.wording import finite, interval_words, ratio, verdict_words
 
 AS_GOOD = 0.97
 """Registrations a minute, relative to the most, that count as many: bench stops at this precision."""
@@ -87,7 +88,7 @@ def _inputs(row: Row) -> tuple[str, ...]:
 def _one(row: Row) -> Advice:
     words = (
         f"`{row['experiment']}/{row['condition']}` takes {60 / float(row['api_per_min']):.3g} s a registration, "
-        f"{_ratio(row)} times the executable's."
+        f"{ratio(finite(row['ratio']))} times the executable's ({_says(row)})."
     )
     return Advice("One job at a time", words, _python(row))
 
@@ -95,8 +96,8 @@ def _one(row: Row) -> Advice:
 def _many(row: Row) -> Advice:
     words = (
         f"`{row['experiment']}/{row['condition']}`, {row['jobs']} at a time, does "
-        f"{_round(row['api_per_min'])} registrations a minute; a batch takes {_ratio(row)} times that of as many "
-        f"executables at a time ({_round(row['cli_per_min'])} a minute)."
+        f"{_round(row['api_per_min'])} registrations a minute; a batch takes {ratio(finite(row['ratio']))} times that "
+        f"of as many executables at a time ({_says(row)}), which do {_round(row['cli_per_min'])} a minute."
     )
     return Advice("Many jobs", words, _python(row))
 
@@ -126,9 +127,8 @@ def _python(row: Row) -> tuple[str, ...]:
     return (*before, *((pool,) if pool else ()), *asks) or ("# the wheels' own settings",)
 
 
-def _ratio(row: Row) -> str:
-    kind = "95% interval" if row["interval"] == "interval" else "range of too few rounds for an interval"
-    return f"{_round(row['ratio'])} ({kind} {_round(row['ratio_low'])} to {_round(row['ratio_high'])})"
+def _says(row: Row) -> str:
+    return f"{interval_words(row)}; {verdict_words(row['verdict'])}"
 
 
 def _round(number: str) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from repro import rungs, spread
 from repro.model import is_api_only
 from repro.reportdata import Data, Row
-from repro.rungs import Rungs
+from repro.rungs import Rung, Rungs
 from repro.spread import Spread
 from repro.wording import (
     TIMES,
@@ -20,7 +19,8 @@ from repro.wording import (
     listed,
     ratio,
     text,
-    verdict_words,
+    verdicts_words,
+    with_verdict,
 )
 
 _EXPLAINED = re.compile(r"explained by [^;]*")
@@ -128,7 +128,6 @@ def _title(pair: str, rows: Sequence[Row]) -> str:
 def _headline(rows: Sequence[Row]) -> Headline:
     first, reach = rows[0], spread.of_rows(rows)
     emulated = first["machine_threads"]
-    verdicts = Counter(verdict_words(row["verdict"]) for row in rows)
     if len(rows) == 1:
         own = counted(first["api_threads"], "thread") if first["api_threads"] else "threads"
         where = f"where ITK sees {emulated} threads" if emulated else f"with the machine's own {own}"
@@ -136,11 +135,7 @@ def _headline(rows: Sequence[Row]) -> Headline:
     else:
         where = f"where ITK sees {emulated} threads" if emulated else "with each machine's own threads"
         said = f"{ratio(reach.low)} to {ratio(reach.high)} on {len(rows)} machines"
-    verdict = (
-        next(iter(verdicts))
-        if len(verdicts) == 1
-        else listed(f"{verdict} on {number}" for verdict, number in verdicts.most_common())
-    )
+    verdict = verdicts_words(reach.verdicts)
     median = "" if len(rows) == 1 else " at the median machine"
     sentence = f"As posted, {where}, the API takes {ratio(reach.value)} times the executable's time{median} ({said}): "
     return Headline(
@@ -186,8 +181,8 @@ def _why(ladder: Rungs | None, posted: Sequence[Row]) -> str:
     if ladder and (largest := ladder.largest):
         (change,) = largest.changes
         said.append(
-            f"One change alone, {change.words}, brings the ratio from {ratio(ladder.top.ratio.value)} "
-            f"to {ratio(largest.ratio.value)}, a factor of {ratio(largest.factor)}."
+            f"One change alone, {change.words}, brings the ratio from {_short(ladder.top)} to {_short(largest)}, a "
+            f"factor of {ratio(largest.factor)}."
         )
     if facts := _unheeded(posted):
         said.insert(0, facts)
@@ -217,12 +212,15 @@ def _remedy(ladder: Rungs | None) -> str:
     if ladder.remedy is None:
         return "No setting that was measured makes the API faster."
     found = ladder.remedy
-    verdicts = {verdict_words(verdict) for verdict in found.verdicts}
     words = listed(change.what for change in found.changes)
     return (
         f"{where(ladder)}{words} {'brings' if len(found.changes) == 1 else 'bring'} the ratio from "
-        f"{ratio(ladder.top.ratio.value)} to {found.ratio.cell}: {listed(sorted(verdicts))}."
+        f"{_short(ladder.top)} to {found.ratio.judged}."
     )
+
+
+def _short(rung: Rung) -> str:
+    return with_verdict(ratio(rung.ratio.value), *rung.verdicts)
 
 
 def where(ladder: Rungs) -> str:

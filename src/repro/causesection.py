@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 
 from repro import explain, plots, questions
-from repro.ladder import FAIR, Estimate, Ladder
-from repro.measured import Measured, Place
+from repro.ladder import FAIR, Ladder
+from repro.measured import Measured, Place, said
 from repro.page import Cell, Figure, Section, Table
 from repro.plots import Line, Point
 from repro.reportdata import Data, by_place
@@ -88,7 +88,7 @@ def _rung_table(ladders: Sequence[Rungs]) -> Table:
                 Cell(text(one.pair)),
                 Cell(text(rung.condition)),
                 Cell(listed(change.words for change in rung.changes) or "none"),
-                Cell(rung.ratio.cell, tone(rung.verdicts[0]) if len(set(rung.verdicts)) == 1 else ""),
+                Cell(rung.ratio.judged, tone(rung.verdicts[0]) if len(set(rung.verdicts)) == 1 else ""),
                 Cell(ratio(rung.factor) if rung.changes else UNKNOWN),
             )
             for one in ladders
@@ -131,7 +131,7 @@ def _shares(explained: Explained) -> Table:
             (
                 Cell(name),
                 Cell(text(experiment)),
-                Cell(_figure(found.posted)),
+                Cell(said(found.posted)),
                 Cell(
                     f"{share.value:.0%}" + (f" [{share.low:.0%}, {share.high:.0%}]" if share.low and share.high else "")
                 ),
@@ -149,7 +149,7 @@ def _steps(explained: Explained) -> Table:
     factors: dict[tuple[str, str, str, str], dict[str, str]] = defaultdict(dict)
     for name, experiment, found in explained:
         for step in found.steps:
-            factors[experiment, step.change, step.before, step.after][name] = _figure(step.factor)
+            factors[experiment, step.change, step.before, step.after][name] = said(step.factor)
     names = list(dict.fromkeys(name for name, _, _ in explained))
     return Table(
         caption="How many times smaller one change makes the ratio",
@@ -167,11 +167,6 @@ def _steps(explained: Explained) -> Table:
     )
 
 
-def _figure(estimate: Estimate) -> str:
-    ends = "" if estimate.low is None or estimate.high is None else f" [{ratio(estimate.low)}, {ratio(estimate.high)}]"
-    return ratio(estimate.value) + ends
-
-
 def _questions(data: Data, measured: Measured) -> Table:
     """The four questions of the post, from the lines that `explain` prints."""
     found: list[tuple[str, list[str]]] = []
@@ -179,9 +174,9 @@ def _questions(data: Data, measured: Measured) -> Table:
         if line.startswith("**"):
             found.append((line.replace("**", ""), []))
         elif line and found:
-            said = text(line.removeprefix("* ").replace("`", ""))
+            words = text(line.removeprefix("* ").replace("`", ""))
             # Of one machine nobody needs the name in every line.
-            found[-1][1].append(said.replace(f" on {data.machines[0]}: ", ": ") if len(data.machines) == 1 else said)
+            found[-1][1].append(words.replace(f" on {data.machines[0]}: ", ": ") if len(data.machines) == 1 else words)
     return Table(
         caption="The four questions of the post",
         heads=("question", "what was measured"),

@@ -144,7 +144,11 @@ COMPARISON = (
     Column("half_width", "number", "Half of log(ratio_high / ratio_low): relative precision of the ratio."),
     Column("floor_low", "number", "Lower end of the noise floor of this machine and pair."),
     Column("floor_high", "number", "Upper end of the noise floor of this machine and pair."),
-    Column("verdict", "text", "`slower`, `faster` (arm 1 than arm 0), `no difference seen`, or empty: unknown."),
+    Column(
+        "verdict",
+        "text",
+        "`slower`, `faster` (arm 1 than arm 0), `no difference seen`; empty: too few rounds to say.",
+    ),
     Column("arms", "text", "The paths of arm 0 and arm 1, as `cli api`."),
     Column("outlier_rounds", "list", "Rounds whose log ratio has |robust z| > 3.5. Flagged, never dropped."),
     Column(

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from repro import advice, questions, scalingdata, startup, timeline
-from repro.ladder import Account, Estimate, Ladder, Step, ladder, quotient
+from repro.ladder import POSTED, Account, Estimate, Ladder, Step, ladder, quotient
 from repro.measured import Measured, Place, said
 from repro.model import is_api_only
 
@@ -46,9 +46,17 @@ def ladders(measured: Measured, place: Place) -> Iterator[tuple[str, Ladder]]:
         rounds = measured.rounds.get(place, {})
         of, condition = WHOLE[experiment]
         whole = rounds.get(of, {}).get(condition, ())
-        found = ladder({**rounds.get(MORE.get(experiment, ""), {}), **rounds.get(experiment, {})}, whole=whole)
+        its = {**rounds.get(MORE.get(experiment, ""), {}), **rounds.get(experiment, {})}
+        ratios = {
+            name: one
+            for name in its
+            for owner in (experiment, MORE.get(experiment, ""))
+            if (one := measured.ratio(place, owner, name)) and name in rounds.get(owner, {})
+        }
+        found = ladder(its, whole=whole, floor=measured.floor(place, experiment, POSTED), ratios=ratios)
         if found is not None:
-            yield experiment, found
+            own = measured.ratio(place, of, condition) if whole else None
+            yield experiment, dataclasses.replace(found, whole=own or found.whole)
 
 
 def text(measured: Measured) -> str:
@@ -90,12 +98,12 @@ def facts(measured: Measured) -> list[dict[str, Any]]:
 def _ladder(experiment: str, found: Ladder) -> Iterator[str]:
     yield f"### `{experiment}`: {LADDERS[experiment]}"
     yield ""
-    yield f"Posted: {said(found.posted)} times the executable's time."
+    yield f"As posted the ratio of the API's time to the executable's is {said(found.posted)}."
     if found.whole != found.posted:
         own = "/".join(WHOLE[experiment])
-        yield f"In rounds of its own, `{own}`: {said(found.whole)}. That is what is taken apart."
+        yield f"In rounds of its own, `{own}`, it is {said(found.whole)}: that is the posted ratio of the shares below."
     if found.fair is not None:
-        yield f"With SetNumberOfThreads: {said(found.fair)}."
+        yield f"With SetNumberOfThreads it is {said(found.fair)}."
     if not found.steps:
         return
     yield ""
@@ -160,7 +168,7 @@ def _versions(measured: Measured) -> Iterator[str]:
                 first = measured.rounds.get((machine, older), {}).get(experiment, {}).get(condition)
                 second = measured.rounds.get((machine, newer), {}).get(experiment, {}).get(condition)
                 if first and second:
-                    factor = quotient(first, second)
+                    factor = quotient(first, second, measured.floor((machine, newer), experiment, condition))
                     yield (
                         f"* `{experiment}/{condition}` on {machine}: from {older} to {newer}, with the same "
                         f"executable {elastix}, the ratio fell by a factor of {said(factor)}."

@@ -10,7 +10,7 @@ from repro.answers import POSTED
 from repro.page import Cell, Section, Table
 from repro.reportdata import Data, Row
 from repro.sections import MOST_ROWS, cut, label, tone
-from repro.wording import UNKNOWN, counted, interval, mebibytes, ratio, seconds, text
+from repro.wording import UNKNOWN, counted, judged, mebibytes, ratio, seconds, text
 
 _MOST_LINES = 40
 
@@ -118,7 +118,7 @@ def _measured(data: Data, row: Row) -> tuple[Cell, ...]:
         Cell(f"{text(row['pair'])} {label(data, row['experiment'], row['condition'])}"),
         Cell(seconds(row["cli_median_s"])),
         Cell(seconds(row["api_median_s"])),
-        Cell(interval(row), tone(row["verdict"])),
+        Cell(judged(row), tone(row["verdict"])),
     )
 
 

@@ -11,10 +11,10 @@ from repro.axes import drawable
 from repro.curvesections import MOST_CURVES, curve_section
 from repro.page import Cell, Figure, Section, Table
 from repro.reportdata import Data, Row
-from repro.sections import MOST_ROWS, cut, label
+from repro.sections import MOST_ROWS, cut, label, tone
 from repro.timeplots import Bar, Scale, Series
 from repro.timesections import at
-from repro.wording import UNKNOWN, interval, mebibytes, seconds, text, version_key
+from repro.wording import judged, mebibytes, seconds, text, version_key
 
 MOST_BARS = 16
 _RESULTS = {"first": 1, "tenth": 10, "hundredth": 100}
@@ -82,7 +82,7 @@ def _loading(data: Data, rows: Sequence[Row]) -> Figure:
                 *(Cell(text(row[name])) for name in ("pair", "machine", "condition")),
                 Cell(seconds(row["cli_median_s"])),
                 Cell(seconds(row["api_median_s"])),
-                Cell(interval(row)),
+                Cell(judged(row), tone(row["verdict"])),
                 Cell(str(row["rounds"] or 0)),
             )
             for row in rows[:MOST_ROWS]
@@ -205,7 +205,7 @@ def _throughput_table(data: Data, rows: Sequence[Row]) -> Table:
                 Cell(label(data, row["experiment"], row["condition"])),
                 *(Cell(text(row[name])) for name in ("strategy", "jobs", "registrations")),
                 *(Cell(seconds(row[f"{path}_per_min"])) for path in ("cli", "api")),
-                Cell(interval(row) if row["ratio"] else UNKNOWN),
+                Cell(judged(row), tone(row["verdict"])),
                 Cell(seconds(row["api_first_s"])),
                 *(Cell(seconds(row[f"{path}_cpu_s"])) for path in ("cli", "api")),
                 *(Cell(mebibytes(row[f"{path}_tree_peak_bytes"])) for path in ("cli", "api")),

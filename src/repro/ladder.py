@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, takewhile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from repro.interval import MIN_ROUNDS
+from repro.stats import verdict
 
 Array = NDArray[np.float64]
 RESAMPLES = 10_000
@@ -35,6 +36,8 @@ the next condition adds."""
 _WHOLE = " whole"
 """Where the rounds of the whole stand among the conditions, none of which has a blank in its name."""
 
+DIFFERENCE = "difference"
+Floor = tuple[float, float] | None
 Rounds = Mapping[str, Sequence[float]]
 """Condition -> log ratio of each round."""
 
@@ -46,6 +49,10 @@ class Estimate:
     value: float
     low: float | None
     high: float | None
+    verdict: str | None = None
+    """What a ratio or a factor says, as `stats.verdict` has it of its interval and the noise floor; empty: too few
+    rounds to say. A factor that is no ratio of the API to the executable says `DIFFERENCE` instead of slower or
+    faster. None: it is a share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +103,26 @@ class Ladder:
         return found
 
 
-def ladder(rounds: Rounds, seed: int = 1, whole: Sequence[float] = ()) -> Ladder | None:
+def ladder(
+    rounds: Rounds,
+    seed: int = 1,
+    whole: Sequence[float] = (),
+    floor: Floor = None,
+    ratios: Mapping[str, Estimate] | None = None,
+) -> Ladder | None:
     """The ladder of what was measured; None without the posted condition.
 
     ``whole`` are log ratios of the posted condition in rounds of their own: the product of the steps, which
-    telescopes, is then held against something that it is not made of.
+    telescopes, is then held against something that it is not made of. ``ratios`` are those of the conditions as the
+    comparison has them, so that nobody reads two intervals of one ratio.
     """
     rounds = {condition: values for condition, values in rounds.items() if len(values)}
     if POSTED not in rounds:
         return None
-    medians = _Medians({**rounds, _WHOLE: whole if len(whole) else rounds[POSTED]}, seed)
+    known = dict(ratios or {})
+    if not len(whole) and POSTED in known:
+        known[_WHOLE] = known[POSTED]
+    medians = _Medians({**rounds, _WHOLE: whole if len(whole) else rounds[POSTED]}, seed, floor, known)
     pairs = dict.fromkeys((before, after) for order in ORDERS for before, after in pairwise(order))
     steps = tuple(
         Step(change(before, after), before, after, medians.factor(before, after))
@@ -142,15 +159,18 @@ def change(before: str, after: str) -> str:
     return "+".join(sorted(set(after.split("+")) - set(before.split("+"))))
 
 
-def quotient(first: Sequence[float], second: Sequence[float], seed: int = 1) -> Estimate:
+def quotient(first: Sequence[float], second: Sequence[float], floor: Floor = None, seed: int = 1) -> Estimate:
     """Ratio of one condition over that of another, from their rounds' log ratios."""
-    return _Medians({"first": first, "second": second}, seed).factor("first", "second")
+    return _Medians({"first": first, "second": second}, seed, floor).factor("first", "second")
 
 
 class _Medians:
     """Medians of each condition, and those of its resampled rounds."""
 
-    def __init__(self, rounds: Rounds, seed: int) -> None:
+    def __init__(
+        self, rounds: Rounds, seed: int, floor: Floor = None, known: Mapping[str, Estimate] | None = None
+    ) -> None:
+        self._floor, self._known = floor, known or {}
         self._median = {condition: float(np.median(values)) for condition, values in rounds.items()}
         self._resampled: dict[str, Array] = {}
         for condition, rows in rounds.items():
@@ -163,12 +183,20 @@ class _Medians:
                 self._resampled[condition] = np.median(values[chosen], axis=1)
 
     def ratio(self, condition: str) -> Estimate:
-        return _exponential(self._median[condition], self._resampled.get(condition))
+        if condition in self._known:
+            return self._known[condition]
+        return self._judged(_exponential(self._median[condition], self._resampled.get(condition)))
 
     def factor(self, before: str, after: str) -> Estimate:
         first, second = self._resampled.get(before), self._resampled.get(after)
         apart = None if first is None or second is None else first - second
-        return _exponential(self._median[before] - self._median[after], apart)
+        found = self._judged(_exponential(self._median[before] - self._median[after], apart))
+        return replace(found, verdict=DIFFERENCE) if found.verdict in ("slower", "faster") else found
+
+    def _judged(self, found: Estimate) -> Estimate:
+        if found.low is None or found.high is None:
+            return replace(found, verdict="")
+        return replace(found, verdict=verdict(found.low, found.high, self._floor, MIN_ROUNDS))
 
     def share(self, before: str, after: str) -> Estimate | None:
         """log(before / after) / log(whole); None where the whole is 1 and there is nothing to share."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from repro.answers import Answer, Headline, python, steepest, where
 from repro.rungs import Rung, Rungs
 from repro.spread import Spread
-from repro.wording import listed, ratio
+from repro.wording import listed, ratio, verdicts_words, with_verdict
 
 POSTED_THREADS = 28
 """Hardware threads of the machine of the post (data/reported.csv)."""
@@ -38,10 +38,9 @@ def _much(found: Sequence[Answer]) -> str:
             headlines.setdefault(one.where, []).append(one)
     parts = []
     for its in headlines.values():
-        verdicts = {one.verdict for one in its}
-        seen = ": no difference seen" if verdicts == {"no difference seen"} else ""
-        as_there = " (as on the machine of the post)" if its[0].where.endswith(f"{POSTED_THREADS} threads") else ""
-        parts.append(f"{_reach([one.ratio for one in its])} {its[0].where}{as_there}{seen}")
+        as_there = ", as on the machine of the post" if its[0].where.endswith(f"{POSTED_THREADS} threads") else ""
+        ratios = [one.ratio for one in its]
+        parts.append(f"{_reach(ratios)} {its[0].where}{_judged(as_there, ratios)}")
     if not parts:
         return "Nothing was measured as posted yet."
     return f"Run as posted, the Python API takes {listed(parts)}."
@@ -50,6 +49,11 @@ def _much(found: Sequence[Answer]) -> str:
 def _reach(ratios: Sequence[Spread]) -> str:
     low, high = (ratio(end(one.value for one in ratios)) for end in (min, max))
     return f"{low} times the executable's time" if low == high else f"{low} to {high} times the executable's time"
+
+
+def _judged(words: str, ratios: Sequence[Spread]) -> str:
+    """The words with what the ratios say of all machines; of each pair its own verdict."""
+    return with_verdict(words, *(verdicts_words(one.verdicts) for one in ratios), where="with {} of the pairs")
 
 
 def _common_facts(found: Sequence[Answer]) -> str:
@@ -75,7 +79,8 @@ def _common_remedy(ladders: Sequence[Rungs]) -> str:
     known = _remedies(ladders)
     if not known:
         return ""
-    after = _reach([one.ratio for one in known])
+    ratios = [one.ratio for one in known]
+    after = _judged(_reach(ratios), ratios)
     return f"{where(ladders[0])}with {listed(change.what for change in known[0].changes)} the API takes {after}."
 
 

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repro.errors import StoreError
-from repro.ladder import Estimate
+from repro.interval import MIN_ROUNDS
+from repro.ladder import DIFFERENCE, Estimate, Floor
 from repro.layout import shown
+from repro.wording import finite, reach, with_verdict
 
 _CONDITION = ("machine", "pair", "experiment", "condition")
 _INPUTS = ("fixed_sha256", "moving_sha256", "params_sha256")
@@ -28,6 +30,22 @@ class Measured:
     """Machine and pair -> experiment and condition -> row of comparison.csv."""
     rounds: Mapping[Place, Mapping[str, Mapping[str, Sequence[float]]]]
     """Machine and pair -> experiment -> condition -> log ratio of each round."""
+
+    def ratio(self, place: Place, experiment: str, condition: str) -> Estimate | None:
+        """The ratio of a condition as comparison.csv has it, with its verdict; None: there is none."""
+        row = self.rows.get(place, {}).get((experiment, condition), {})
+        value, low, high = (finite(row.get(name)) for name in ("ratio", "ratio_low", "ratio_high"))
+        if value is None:
+            return None
+        if row["interval"] != "interval":
+            low = high = None
+        return Estimate(value, low, high, row["verdict"])
+
+    def floor(self, place: Place, experiment: str, condition: str) -> Floor:
+        """The noise floor that stands beside a condition; None: it was not measured."""
+        row = self.rows.get(place, {}).get((experiment, condition), {})
+        low, high = (finite(row.get(f"floor_{end}")) for end in ("low", "high"))
+        return None if low is None or high is None else (low, high)
 
 
 def read(results: Path) -> Measured:
@@ -52,11 +70,14 @@ def read(results: Path) -> Measured:
     return Measured(rows, rounds)
 
 
-def said(estimate: Estimate, digits: int = 3) -> str:
-    """A figure with its interval."""
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.{digits}g} (no interval under 10 rounds)"
-    return f"{estimate.value:.{digits}g} [{estimate.low:.{digits}g}, {estimate.high:.{digits}g}]"
+def said(estimate: Estimate) -> str:
+    """A ratio or factor with its interval and its verdict; of a factor that is a difference, the figure says it."""
+    figure = reach(estimate.value, estimate.low, estimate.high)
+    if estimate.verdict in (None, DIFFERENCE):
+        return figure
+    if estimate.low is None:
+        figure = f"{figure}, no interval under {MIN_ROUNDS} rounds"
+    return with_verdict(figure, estimate.verdict)
 
 
 def _table(file: Path) -> list[dict[str, str]]:

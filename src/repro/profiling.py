@@ -61,7 +61,7 @@ class Profiler:
             raise TrialError(f"{self.name} wrote nothing")
         if self.name == "py-spy":
             lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-            return _sorted(_without_folders(line) for line in lines if _REGISTERING.search(line))
+            return _sorted(_named(line) for line in lines if _REGISTERING.search(line))
         command = (self.program, "script", "-i", str(file), "-F", "comm,ip,sym,dso")
         try:
             ended = subprocess.run(
@@ -154,13 +154,17 @@ def _frame(line: str) -> str:
     """``  7f00 itk::Name(int) (/lib/libITK.so)`` as ``itk::Name(int)``; without a symbol the library's name."""
     _, _, rest = line.strip().partition(" ")
     symbol, _, library = rest.rpartition(" (")
-    name = f"[{PurePath(library.rstrip(')')).name}]" if symbol in ("", "[unknown]") else symbol
+    name = f"[{PurePath(library.rstrip(')')).name.strip('[]')}]" if symbol in ("", "[unknown]") else symbol
     return name.replace(";", ":")
 
 
-def _without_folders(line: str) -> str:
-    """A line of py-spy whose frames name files without their folders, which name users and homes."""
-    return re.sub(r"\((?:[^();]*[/\\])([^();/\\]+)\)", r"(\1)", line)
+def _named(line: str) -> str:
+    """A line of py-spy whose frames name files without their folders, which name users and homes.
+
+    A frame without a symbol is its library's name, as from perf: addresses of one function differ from call to call.
+    """
+    line = re.sub(r"\((?:[^();]*[/\\])([^();/\\]+)\)", r"(\1)", line)
+    return re.sub(r"(^|;)0x[0-9a-f]+ \(([^();]+)\)", r"\1[\2]", line)
 
 
 def _sorted(lines: Iterable[str]) -> list[str]:

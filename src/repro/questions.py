@@ -42,25 +42,25 @@ def answers(measured: Measured) -> Iterator[str]:
 def _verdict(factor: Estimate, yes: str, no: str) -> str:
     """What a factor says: yes from `MATTERS` on, no below it, and neither where its interval reaches both."""
     if factor.low is None or factor.high is None:
-        return "Too few rounds to say"
+        return "Not known yet"
     return yes if factor.low > MATTERS else no if factor.high < MATTERS else "Not clear"
 
 
 def _threader(measured: Measured, place: Place) -> Iterator[str]:
-    posted = _logs(measured, place, "causes", "posted")
+    posted, floor = _logs(measured, place, "causes", "posted"), measured.floor(place, "causes", "posted")
     for experiment, name in (("causes", "pool"), ("causes-orders", "platform")):
         other = _logs(measured, place, experiment, name)
         if posted and other:
             rows = (("causes", "posted"), (experiment, name))
             units = [_cell(measured, place, *row, "work_units") for row in rows]
-            factor = quotient(posted, other)
+            factor = quotient(posted, other, floor)
             yield (
                 f"{_verdict(factor, 'Yes', 'No')}. {name.capitalize()} instead of the default threader divides the "
                 f"ratio by {said(factor)} ({units[0]} work units become {units[1]})."
             )
     told, both = _logs(measured, place, "causes", "threads"), _logs(measured, place, "causes-orders", "threads+pool")
     if told and both:
-        factor = quotient(told, both)
+        factor = quotient(told, both, floor)
         only = _verdict(factor, "But not by its work units alone", "But only by the work units that it makes")
         yield f"{only}: told its threads, Pool divides the ratio by {said(factor)}."
 
@@ -71,7 +71,7 @@ def _memory(measured: Measured, place: Place) -> Iterator[str]:
         units = _cell(measured, place, "causes", "posted", "work_units")
         megabytes = [int(units) * count**2 * _HISTOGRAM_BYTES / 1e6 for count in (128, 32)] if units else None
         size = f", {megabytes[0]:.1f} MB of histograms become {megabytes[1]:.1f} MB" if megabytes else ""
-        factor = quotient(posted, bins)
+        factor = quotient(posted, bins, measured.floor(place, "causes", "bins"))
         yield (
             f"{_verdict(factor, 'Yes, that of the histograms', 'No')}. 32 bins instead of 128{size}: the ratio is "
             f"divided by {said(factor)}."
@@ -88,7 +88,7 @@ def _default(measured: Measured, place: Place) -> Iterator[str]:
         many, own = (_logs(measured, place, experiment, condition) for experiment in experiments)
         if many and own:
             found = [_cell(measured, place, experiment, "posted", "api_threads") for experiment in experiments]
-            factor = quotient(many, own)
+            factor = quotient(many, own, measured.floor(place, "causes", condition))
             yes, no = ("Yes", "No") if condition == "posted" else ("But not that alone", "And that alone")
             told = "as posted" if condition == "posted" else "told its threads by SetNumberOfThreads"
             yield (
@@ -98,21 +98,20 @@ def _default(measured: Measured, place: Place) -> Iterator[str]:
 
 
 def _jacobian(measured: Measured, place: Place) -> Iterator[str]:
-    affine = _logs(measured, place, "transforms", "affine-128-bins")
-    if affine:
-        ratio = quotient(affine, [0.0] * len(affine))
+    if ratio := measured.ratio(place, "transforms", "affine-128-bins"):
         yield (
             f"{_verdict(ratio, 'No, it is slow without it', 'Yes, without it nothing is slow')}. The posted file with "
             f"an affine transform instead, its 128 bins kept: a ratio of {said(ratio)}."
         )
     for first, second, words in (
-        ("bspline", "affine-128-bins", "With 128 bins the B-spline's ratio is {} times the affine transform's."),
+        ("bspline", "affine-128-bins", "With 128 bins the B-spline's ratio over the affine transform's is {}."),
         ("bspline", "bspline-32-bins", "32 bins instead of 128 divide the B-spline's ratio by {}."),
         ("affine-128-bins", "affine-32-bins", "32 bins instead of 128 divide the affine transform's ratio by {}."),
     ):
         logs = [_logs(measured, place, "transforms", condition) for condition in (first, second)]
         if all(logs):
-            yield words.format(said(quotient(logs[0], logs[1])))
+            floor = measured.floor(place, "transforms", first)
+            yield words.format(said(quotient(logs[0], logs[1], floor)))
 
 
 def _logs(measured: Measured, place: Place, experiment: str, condition: str) -> Logs:

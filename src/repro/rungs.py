@@ -32,8 +32,11 @@ class Rung:
     ratio: Spread
     factor: float
     """How many times smaller than the first condition's the ratio is; of several machines the median."""
-    verdicts: tuple[str, ...]
-    """What the ratio says, of each machine."""
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """What the ratio says, of each machine."""
+        return self.ratio.verdicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,6 @@ def _rungs(data: Data, experiment: str, rows: Mapping[str, list[Row]]) -> tuple[
                     changes(told.get(names[0], {}), told.get(name, {})),
                     spread.of_rows(list(its.values())),
                     statistics.median(factors),
-                    tuple(row["verdict"] or "" for row in its.values()),
                 )
             )
     return tuple(rungs)

@@ -16,6 +16,7 @@ from repro.wording import (
     finite,
     floor_words,
     interval,
+    judged,
     seconds,
     text,
     verdict_words,
@@ -227,5 +228,5 @@ def platforms(data: Data) -> Section:
 def _of_machines(rows: Sequence[Row], machines: Sequence[str]) -> list[Cell]:
     found = {row["machine"]: row for row in rows}
     return [
-        Cell(interval(found[one]), tone(found[one]["verdict"])) if one in found else Cell(UNKNOWN) for one in machines
+        Cell(judged(found[one]), tone(found[one]["verdict"])) if one in found else Cell(UNKNOWN) for one in machines
     ]

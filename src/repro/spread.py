@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from repro.reportdata import Row
-from repro.wording import finite, ratio
+from repro.wording import finite, ratio, with_verdict
 
 Kind = Literal["interval", "range", "single", "machines"]
 """What `low` and `high` are: a 95% interval; the range of few rounds; nothing, of one round; or the lowest and
@@ -23,12 +23,19 @@ class Spread:
     low: float
     high: float
     kind: Kind
+    verdicts: tuple[str, ...]
+    """What the ratio says, of each machine; empty: too few rounds to say."""
     machines: int = 1
 
     @property
     def cell(self) -> str:
-        """`10.9 [10.4, 11.3]`."""
+        """`10.9 [10.4, 11.3]`, beside a verdict."""
         return ratio(self.value) + ("" if self.kind == "single" else f" [{ratio(self.low)}, {ratio(self.high)}]")
+
+    @property
+    def judged(self) -> str:
+        """`10.9 [10.4, 11.3] (slower)`."""
+        return with_verdict(self.cell, *self.verdicts)
 
 
 def best_rows(rows: Iterable[Row]) -> list[Row]:
@@ -43,11 +50,12 @@ def best_rows(rows: Iterable[Row]) -> list[Row]:
 
 def of_rows(rows: Sequence[Row]) -> Spread:
     """The ratio of one row, or the median and reach over the machines of several."""
+    verdicts = tuple(row["verdict"] or "" for row in rows)
     if len(rows) > 1:
         ratios = [row["ratio"] for row in rows]
-        return Spread(statistics.median(ratios), min(ratios), max(ratios), "machines", len(rows))
+        return Spread(statistics.median(ratios), min(ratios), max(ratios), "machines", verdicts, len(rows))
     (row,) = rows
     low, high = finite(row["ratio_low"]), finite(row["ratio_high"])
     if low is None or high is None:
-        return Spread(row["ratio"], row["ratio"], row["ratio"], "single")
-    return Spread(row["ratio"], low, high, "interval" if row["interval"] == "interval" else "range")
+        return Spread(row["ratio"], row["ratio"], row["ratio"], "single", verdicts)
+    return Spread(row["ratio"], low, high, "interval" if row["interval"] == "interval" else "range", verdicts)

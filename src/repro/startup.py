@@ -29,7 +29,8 @@ def loading(measured: Measured, place: Place) -> Iterator[str]:
     yield "|---|---|---|---|"
     for name, logs in rounds.items():
         row = rows[name]
-        over = said(quotient(rounds[POSTED], logs)) if POSTED in rounds and name != POSTED else ""
+        floor = measured.floor(place, LOADING, name)
+        over = said(quotient(rounds[POSTED], logs, floor)) if POSTED in rounds and name != POSTED else ""
         yield f"| {name} | {_seconds(row, 'api_median_s')} | {_seconds(row, 'cli_median_s')} | {over} |"
     yield ""
 

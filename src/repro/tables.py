@@ -14,6 +14,8 @@ from repro import interval
 from repro.bench import ConditionResult
 from repro.doctor import Finding
 from repro.session import Summary
+from repro.stats import verdict
+from repro.wording import verdict_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +85,19 @@ def ratios(results: Sequence[ConditionResult]) -> Rows:
     measured = [(result, complete) for result in results if (complete := _complete(result))]
     return Rows(
         title="Ratios of this run: the second path over the first, in the API's case above 1 it is slower",
-        heads=("pair", "experiment/condition", "paths", "rounds", "medians (s)", "ratio", "of", "results apart (px)"),
+        heads=(
+            "pair",
+            "experiment/condition",
+            "paths",
+            "rounds",
+            "medians (s)",
+            "ratio",
+            "of",
+            "verdict",
+            "results apart (px)",
+        ),
         rows=tuple(_ratio_row(result, complete) for result, complete in measured),
-        remark="merge adds the noise floor and says what is a difference; explain says why" if measured else "",
+        remark="merge says what is a difference, with the noise floor; explain says why" if measured else "",
     )
 
 
@@ -109,8 +121,15 @@ def _ratio_row(result: ConditionResult, complete: Sequence[tuple[float, float]])
         " ".join(f"{statistics.median(arm):.3g}" for arm in zip(*complete, strict=True)),
         f"{middle:.3g}{ends}",
         "95% interval" if len(logs) >= interval.MIN_ROUNDS else "range" if ends else "one round",
+        _unless_noise(math.exp(low), math.exp(high), len(logs)),
         f"{max(apart):.2g}" if apart else "",
     )
+
+
+def _unless_noise(low: float, high: float, rounds: int) -> str:
+    """What can be said before `merge` has put the noise floor beside the ratio."""
+    found = verdict(low, high, None, rounds)
+    return f"{found} unless noise" if found in ("slower", "faster") else verdict_words(found)
 
 
 def comparison(file: Path) -> Rows:
@@ -137,7 +156,7 @@ def comparison(file: Path) -> Rows:
             _short(row["api_median_s"]),
             f"{_short(row['ratio'])} {_interval(row, 'ratio')}".strip(),
             _interval(row, "floor"),
-            row["verdict"],
+            verdict_words(row["verdict"]) if row["ratio"] else "",
             row["status"],
         )
         rows.append((row["machine"], *cells) if several else cells)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,12 +21,12 @@ def printable(text: str) -> str:
 
 
 def finite(value: object) -> float | None:
-    """The value where it is a finite number, else None."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    """The value where it is a finite number, be it written as text, else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
         number = float(value)
-    except OverflowError:
+    except (OverflowError, ValueError):
         return None
     return number if math.isfinite(number) else None
 
@@ -53,19 +54,43 @@ def _digits(value: float | None) -> str:
 
 
 def interval(row: Mapping[str, Any]) -> str:
-    """`10.9 [10.4, 11.3]`: a ratio with its interval or range, for a table."""
-    if finite(row["ratio"]) is None:
-        return UNKNOWN
-    if finite(row["ratio_low"]) is None or finite(row["ratio_high"]) is None:
-        return ratio(row["ratio"])
-    return f"{ratio(row['ratio'])} [{ratio(row['ratio_low'])}, {ratio(row['ratio_high'])}]"
+    """`10.9 [10.4, 11.3]`: a ratio with its interval or range, for a table that has a column for the verdict."""
+    return reach(*(finite(row[name]) for name in ("ratio", "ratio_low", "ratio_high")))
+
+
+def reach(value: float | None, low: float | None, high: float | None) -> str:
+    """`10.9 [10.4, 11.3]`; without its ends `10.9`."""
+    return (
+        ratio(value)
+        if value is None or low is None or high is None
+        else f"{ratio(value)} [{ratio(low)}, {ratio(high)}]"
+    )
+
+
+def judged(row: Mapping[str, Any]) -> str:
+    """`0.94 [0.91, 1.02] (no difference seen)`: the ratio of a row with what it says."""
+    return UNKNOWN if finite(row["ratio"]) is None else with_verdict(interval(row), row["verdict"])
+
+
+def with_verdict(figure: str, *verdicts: str | None, where: str = "on {}") -> str:
+    """`0.94 (no difference seen)`: wherever a ratio stands by itself it stands with its verdict, by this function.
+
+    Of several ratios, `where` says which so many have another verdict: `0.84 to 1.1 (faster on 2 and slower on 1)`.
+    """
+    return f"{figure} ({verdicts_words(verdicts, where)})"
+
+
+def verdicts_words(verdicts: Iterable[str | None], where: str = "on {}") -> str:
+    """The verdict where all are the same, else `slower on 2 and faster on 1`."""
+    number = Counter(map(verdict_words, verdicts)).most_common()
+    return number[0][0] if len(number) == 1 else listed(f"{words} {where.format(n)}" for words, n in number)
 
 
 def interval_words(row: Mapping[str, Any]) -> str:
     """`95% interval 10.4 to 11.3`, or that it is a range of few rounds."""
     if finite(row["ratio_low"]) is None or finite(row["ratio_high"]) is None:
         return "one round, no interval"
-    ends = f"{ratio(row['ratio_low'])} to {ratio(row['ratio_high'])}"
+    ends = f"{ratio(finite(row['ratio_low']))} to {ratio(finite(row['ratio_high']))}"
     return f"95% interval {ends}" if row["interval"] == "interval" else f"range of {row['rounds']} rounds {ends}"
 
 
