@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+import gzip
 import hashlib
 import io
 import json
+import re
 import shutil
 import stat
+import struct
+import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -44,6 +48,8 @@ from repro.kept import Kept
 from repro.platforms import current_platform
 
 Inputs = st.SearchStrategy[bytes]
+_NEXT_FILE = b"\n(((next file)))\n"
+"""Between the files of a chain of transforms, which are one input."""
 TEXTS = tuple(
     text.encode("utf-8", "surrogatepass")
     for text in (
@@ -54,6 +60,7 @@ TEXTS = tuple(
     )
 )
 BYTES = (b"", b"\0" * 8, b"\xff" * 8, b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"PK\5\6", b"PK\6\7", b"PK\1\2", b"../../x")
+_WORD = re.compile(rb"[^\s()\[\]{}\"',=:;#]+")
 ODD: Sequence[Any] = (
     *(None, True, 0, -1, 10**30, -(10**30), 1e308, -1e308, float("nan"), float("inf"), 1e-320, "", "x", [], {}, [[]]),
     *("=1+1", "@SUM(A1)", "\t=1", "<img src=x onerror=alert(1)>", "\x1b[2J", "\u202e", "\x00", "../../x", "x" * 2000),
@@ -77,25 +84,26 @@ def targets(folder: Path) -> tuple[Target, ...]:
     data = layout.ROOT / "tests" / "data"
     logs = _read(sorted((data / "logs").glob("*.log")))
     chains = [
-        _read(sorted(chain.glob("TransformParameters.*.txt"))) for chain in sorted((data / "transforms").iterdir())
+        _NEXT_FILE.join(_read(sorted(chain.glob("TransformParameters.*.txt"))))
+        for chain in sorted((data / "transforms").iterdir())
     ]
     lines = _raw_lines(folder)
     made: dict[str, tuple[Inputs, Callable[[bytes, Path], object]]] = {
-        "pairs.toml": (damaged(_read([layout.PAIRS_TOML])), _file("pairs.toml", _pairs)),
-        "experiments.toml": (damaged(_read([layout.EXPERIMENTS_TOML])), _file("e.toml", load_experiments)),
-        "images.toml": (damaged(_read([layout.IMAGES_TOML])), _file("images.toml", _images)),
-        "elastix.log": (damaged(logs), lambda content, _: elastixlog.parse(content.decode("utf-8", "replace"))),
-        "parameter file": (damaged(_read(sorted(layout.PARAMETER_FILES.glob("*.txt")))), _parameters),
-        "transforms": (damaged([chain[-1] for chain in chains]), _transforms),
-        "raw lines": (odd_json(lines) | damaged(lines), _merge),
-        "reported.csv": (damaged(_read([layout.DATA / "reported.csv"])), _file("r.csv", reported.read)),
+        "pairs.toml": (_texts(_read([layout.PAIRS_TOML])), _file("pairs.toml", _pairs)),
+        "experiments.toml": (_texts(_read([layout.EXPERIMENTS_TOML])), _file("e.toml", load_experiments)),
+        "images.toml": (_texts(_read([layout.IMAGES_TOML])), _file("images.toml", _images)),
+        "elastix.log": (_texts(logs), lambda content, _: elastixlog.parse(content.decode("utf-8", "replace"))),
+        "parameter file": (_texts(_read(sorted(layout.PARAMETER_FILES.glob("*.txt")))), _parameters),
+        "transforms": (_texts(chains), _transforms),
+        "raw lines": (odd_json(lines) | damaged(lines) | reworded(lines), _merge),
+        "reported.csv": (_texts(_read([layout.DATA / "reported.csv"])), _file("r.csv", reported.read)),
         "packed archive": (_packed(folder), _unpack_checked),
-        "release archive": (damaged([_release()], BYTES), _unpack),
-        "image header": (damaged(_images_seen(), (*BYTES, *TEXTS)), _dimension),
+        "release archive": (damaged([_release()], BYTES) | _odd_archives(), _unpack),
+        "image header": (damaged(_images_seen(), (*BYTES, *TEXTS)) | reworded(_images_seen()[-2:]), _dimension),
         "installed.json": (_installed(folder), lambda content, _: _load(content, folder)),
-        "trusted.json": (damaged([b'{"a.zip": "00"}']), _file("trusted.json", _trusted)),
-        "wheel lock": (damaged(_read(sorted(layout.WHEEL_LOCKS.glob("*.txt")))), _lock),
-        "apt": (damaged([_APT]), _apt),
+        "trusted.json": (_trust(), _file("trusted.json", _trusted)),
+        "wheel lock": (_texts(_read(sorted(layout.WHEEL_LOCKS.glob("*.txt")))), _lock),
+        "apt": (_texts([_APT]), _apt),
     }
     return tuple(Target(name, inputs, parse, folder) for name, (inputs, parse) in made.items())
 
@@ -107,15 +115,42 @@ def damaged(seeds: Sequence[bytes], pieces: Sequence[bytes] = (*TEXTS, *BYTES)) 
     edit = st.tuples(st.integers(0, (1 << 20) - 1), st.sampled_from((0, 0, 1, 2, 7, 40, 1000)), which)
 
     def edited(number: int, edits: Sequence[tuple[int, int, int]], end: bytes) -> bytes:
-        content = seeds[number]
+        content = (*seeds, b"")[number // 8]
         for place, length, which in edits:
             at = place % (len(content) + 1)
             cut = content[at : at + length]
             content = content[:at] + (pieces[which] if which < len(pieces) else cut * 2) + content[at + length :]
         return content + end
 
-    some = st.builds(edited, st.integers(0, len(seeds) - 1), st.lists(edit, max_size=5), st.binary(max_size=4))
-    return st.one_of(some, some, some, st.binary(max_size=200))
+    return st.builds(
+        edited, st.integers(0, 8 * len(seeds)), st.lists(edit, max_size=5), st.just(b"") | st.binary(max_size=99)
+    )
+
+
+def reworded(seeds: Sequence[bytes]) -> Inputs:
+    """Real text in which whole words and numbers are exchanged, for odd ones or for each other.
+
+    What is around them stays, so that most of it is still of the form that the parser wants.
+    """
+    words = [[match.span() for match in _WORD.finditer(content)] for content in seeds]
+    edit = st.tuples(*[st.integers(0, (1 << 16) - 1)] * 2, st.integers(0, 2 * len(TEXTS)))
+
+    def exchanged(number: int, edits: Sequence[tuple[int, int, int]]) -> bytes:
+        content, spans = seeds[number], words[number]
+        new = {}
+        for place, other, which in edits:
+            start, end = spans[other % len(spans)]
+            new[place % len(spans)] = TEXTS[which] if which < len(TEXTS) else content[start:end]
+        for place in sorted(new, reverse=True):
+            start, end = spans[place]
+            content = content[:start] + new[place] + content[end:]
+        return content
+
+    return st.builds(exchanged, st.integers(0, len(seeds) - 1), st.lists(edit, min_size=1, max_size=4))
+
+
+def _texts(seeds: Sequence[bytes]) -> Inputs:
+    return reworded(seeds) | damaged(seeds)
 
 
 @st.composite
@@ -163,16 +198,21 @@ def _parameters(content: bytes, _: Path) -> None:
 
 
 def _transforms(content: bytes, folder: Path) -> object:
-    file = folder / "TransformParameters.0.txt"
-    file.write_bytes(content)
-    chain = transforms.read_chain([file])
-    transforms.result_digest([file])
+    files = []
+    for number, part in enumerate(content.split(_NEXT_FILE)[:4]):
+        files.append(folder / f"TransformParameters.{number}.txt")
+        files[-1].write_bytes(part)
+    chain = transforms.read_chain(files)
+    transforms.result_digest(files)
     return chain.displacement(chain.grid.points()[:, :1000])
 
 
 def _raw_lines(folder: Path) -> list[bytes]:
-    rawdata.write_raw(folder / "raw-seed", rounds=1)
-    return _read(sorted((folder / "raw-seed").rglob("*.jsonl")))
+    """Made-up ones of few rounds, and the first of each kind of experiment that was really run."""
+    made = rawdata.write_raw(folder / "raw-seed", rounds=1).rglob("*.jsonl")
+    run = (layout.RESULTS / "reference" / "raw").glob(f"*/{rawdata.PAIRS[0]}/*.jsonl")
+    heads = (b"".join(content.splitlines(keepends=True)[:5]) for content in _read(sorted(run)))
+    return [*_read(sorted(made)), *heads]
 
 
 def _merge(content: bytes, folder: Path) -> object:
@@ -221,18 +261,61 @@ def _unpack_checked(content: bytes, folder: Path) -> None:
     pack.unpack_checked(folder / "p.zip", folder / "in")
 
 
-def _release() -> bytes:
+_RELEASE = (
+    ("e/bin/elastix", b"program " * 9, stat.S_IFREG | 0o755),
+    ("e/lib/libA.so", b"libA.so.1", stat.S_IFLNK | 0o777),
+    ("e/lib/libA.so.1", b"library", stat.S_IFREG | 0o644),
+)
+
+
+def _release(entries: Sequence[tuple[str, bytes, int]] = _RELEASE) -> bytes:
     memory = io.BytesIO()
-    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content, kind in (
-            ("e/bin/elastix", b"program " * 9, stat.S_IFREG | 0o755),
-            ("e/lib/libA.so", b"libA.so.1", stat.S_IFLNK | 0o777),
-            ("e/lib/libA.so.1", b"library", stat.S_IFREG | 0o644),
-        ):
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # names that are there twice
+        for name, content, kind in entries:
             info = zipfile.ZipInfo(name)
+            info.create_system = 3  # that of the modes, on Windows too
             info.external_attr = kind << 16
             archive.writestr(info, content)
     return memory.getvalue()
+
+
+def _odd_archives() -> Inputs:
+    """Whole archives of few entries, with names, links and kinds of any sort."""
+    names = (
+        *("e/bin/elastix", "e/lib/libA.so", "e/lib/libA.so.1", "e/lib", "e/", "e", "E/bin/elastix", "e/bin/ELASTIX"),
+        *(
+            "../x",
+            "e/../../x",
+            "/x",
+            "C:/x",
+            "C:x",
+            "e\\x",
+            "\\\\host\\x",
+            ".",
+            "..",
+            "e/./x",
+            "e//x",
+            "con",
+            "e/nul.txt",
+            "x. ",
+        ),
+        *("\u00e9", "e\u0301", "\u202e", "\x1b[2J", "e\nx", "x" * 300, "a/" * 200 + "x", "x:y", "~/x", "$HOME", " "),
+    )
+    kinds = (
+        *(
+            stat.S_IFREG | 0o644,
+            stat.S_IFREG | 0o4755,
+            stat.S_IFLNK | 0o777,
+            stat.S_IFLNK | 0o777,
+            stat.S_IFDIR | 0o755,
+        ),
+        *(0, stat.S_IFCHR | 0o666, stat.S_IFBLK | 0o666, stat.S_IFIFO | 0o666, stat.S_IFSOCK | 0o666, 0xFFFF),
+    )
+    contents = (*(name.encode() for name in names), b"", b"\xff\xfe", b"\0", b"x" * 5000, b"0" * (2 << 20))
+    entry = st.tuples(st.sampled_from(names), st.sampled_from(contents), st.sampled_from(kinds))
+    plain = st.tuples(st.sampled_from(names[:5]), st.sampled_from(contents[:5]), st.sampled_from(kinds[:4]))
+    return st.builds(_release, st.lists(plain, max_size=4) | st.lists(plain | entry, max_size=5))
 
 
 def _unpack(content: bytes, folder: Path) -> None:
@@ -248,22 +331,29 @@ def _unpack(content: bytes, folder: Path) -> None:
 
 
 def _images_seen() -> list[bytes]:
-    tiff = (layout.DATA / "synthetic" / "fixed.tif").read_bytes()[:5000]
+    pages = struct.pack("<2sHIHIHI", b"II", 42, 8, 0, 14, 0, 0)
+    big_pages = struct.pack(">2sHHHQQQQQ", b"MM", 43, 8, 0, 16, 0, 32, 0, 0)
     nifti = (348).to_bytes(4, "little") + b"\0" * 36 + b"\3\0" + b"\0" * 310
     return [
-        tiff,
-        tiff[-1000:],
-        nifti,
-        b"NRRD0004\ndimension: 3\n\n",
-        b"ObjectType = Image\nNDims = 2\n",
-        b"\x1f\x8b\x08\0",
+        *((layout.DATA / "synthetic" / "fixed.tif").read_bytes(), pages, big_pages),
+        *(nifti, gzip.compress(nifti, mtime=0)),
+        b"NRRD0004\ntype: uchar\ndimension: 3\nsizes: 4 4 4\n\n",
+        b"ObjectType = Image\nNDims = 2\nDimSize = 4 4\nElementDataFile = LOCAL\n",
     ]
 
 
 def _dimension(content: bytes, folder: Path) -> None:
-    for name in ("i.tif", "i.nii.gz", "i.nii", "i.mha", "i.nrrd"):
+    """By every reader: the ending of the name decides which one it is. The error of the last, where all refuse."""
+    errors = []
+    names = ("i.tif", "i.nii.gz", "i.nii", "i.mha", "i.nrrd")
+    for name in names:
         (folder / name).write_bytes(content)
-        imagefiles.dimension(folder / name)
+        try:
+            imagefiles.dimension(folder / name)
+        except ReproError as error:
+            errors.append(error)
+    if len(errors) == len(names):
+        raise errors[-1]
 
 
 def _installed(folder: Path) -> Inputs:
@@ -298,6 +388,11 @@ def _load(content: bytes, folder: Path) -> None:
         raise
     finally:
         layout.WHEEL_LOCKS = known
+
+
+def _trust() -> Inputs:
+    known = [json.dumps({"a.zip": "00" * 32, "b.zip": "11" * 32}).encode()]
+    return odd_json(known) | _texts(known)
 
 
 def _trusted(file: Path) -> object:

@@ -24,6 +24,9 @@ NAMES = [
     *("wheel lock", "apt"),
 ]
 
+NEVER_REFUSE = ("elastix.log", "raw lines", "apt")
+"""These leave out what they cannot use."""
+
 
 @pytest.fixture(scope="module")
 def known(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Target]:
@@ -37,7 +40,9 @@ def test_no_parser_is_forgotten(known: dict[str, Target]) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_hostile_input_gives_a_result_or_a_clear_error(known: dict[str, Target], name: str) -> None:
     tally = fuzz.fuzz(known[name], seconds=60, examples=EXAMPLES)
-    assert tally.results + tally.refused >= EXAMPLES / 2
+    # Input that is always refused at once, or never, shows nothing.
+    assert tally.results >= EXAMPLES / 20
+    assert name in NEVER_REFUSE or tally.refused >= EXAMPLES / 20
 
 
 def parser(parse: object) -> Target:
