@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 import nosockets
 import parts
+from repro import layout
 
 pytestmark = pytest.mark.skipif(not nosockets.possible, reason="seccomp is Linux's, on x86-64 or arm64 here")
 
@@ -72,9 +74,17 @@ def test_bench_all_comes_to_its_report(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-def test_a_fetched_pair_is_measured_without_a_socket(tmp_path: Path) -> None:
+def test_a_fetched_pair_registers_by_both_paths_without_a_socket(tmp_path: Path) -> None:
     pair = "0.25.4-5.3.1"
-    said = run("-", "bench", pair, "--offline", "--no-itk", "--rounds", "1", "--quick", "--out", str(tmp_path))
+    images = [f"--{name}={layout.DATA / 'synthetic' / name}.tif" for name in ("fixed", "moving")]
+    given = ("bench", pair, "--offline", "--experiment", "smoke", "--rounds", "1", *images, "--out", str(tmp_path))
+    said = run("-", *given)
     if f"{pair} is unavailable" in said:
         pytest.skip(said)
-    assert list(tmp_path.glob(f"raw/*/{pair}/posted*.jsonl"))
+    (file,) = tmp_path.glob(f"raw/*/{pair}/smoke*.jsonl")
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    measured = [line for line in lines if line["kind"] == "measurement" and line["phase"] == "measure"]
+    assert sorted((line["path"], line["status"], line["note"]) for line in measured) == [
+        ("api", "ok", ""),
+        ("cli", "ok", ""),
+    ]
