@@ -34,6 +34,7 @@ QUIET: dict[str, Any] = {
     "load_1m": 0.05,
     "clock_source": "tsc",
     "python_options": ["--enable-optimizations"],
+    "priority": "0",
     "environment_removed": [],
 }
 READY = Setup(python=(3, 11), uv=True, free_bytes=100 * GIB, pairs={"1-2": ""}, unavailable={})
@@ -59,6 +60,8 @@ def test_a_quiet_machine_has_no_trouble() -> None:
         ({"os": "Windows", "power_plan": "power saver"}, "warn", "power saver", "powercfg"),
         ({"os": "macOS", "power_plan": "low power mode"}, "warn", "low power mode", "Settings"),
         ({"os": "Linux", "power_plan": "low-power"}, "warn", "low-power", "powerprofilesctl"),
+        ({"priority": "10"}, "warn", "lowered priority (niceness 10)", "without nice"),
+        ({"os": "Windows", "priority": "below normal"}, "warn", "priority class below normal", "start /normal"),
         ({"load_1m": 3.5}, "warn", "3.5 cores of 16", "wait"),
         ({"virtualization": "kvm"}, "warn", "virtual machine (kvm)", "noise floor"),
         ({"translated": "on"}, "bad", "Rosetta", "arm64"),
@@ -110,6 +113,18 @@ def test_a_pair_that_cannot_be_had_is_said_but_no_trouble() -> None:
     findings = checks(QUIET, Setup((3, 11), True, GIB, {}, {"1-2": "no wheels for osx-64"}))
     assert not troubles(findings)
     assert any(finding.why == "no wheels for osx-64" for finding in findings)
+
+
+@pytest.mark.parametrize("priority", ["0", "-5", "normal", "high", "unknown", "None"])
+def test_a_priority_that_is_not_lowered_is_no_trouble(priority: str) -> None:
+    assert not troubles(checks(QUIET | {"priority": priority}))
+
+
+def test_bench_is_told_what_would_disturb_it() -> None:
+    assert doctor.warnings(QUIET) == []
+    (words,) = doctor.warnings(QUIET | {"priority": "19"})
+    assert words.startswith("this process runs at lowered priority (niceness 19): both paths inherit it")
+    assert "; do: start from a shell without nice" in words
 
 
 def test_the_worst_comes_first() -> None:

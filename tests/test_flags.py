@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -162,9 +163,34 @@ def test_too_few_rounds_are_partial_unless_no_more_were_planned(tmp_path: Path) 
     row = row_after(tmp_path, lambda line: line.get("phase") != "measure" or line["round"] <= 2)
     assert (row["status"], row["interval"], row["verdict"]) == ("partial", "range", "")
     assert "only 2 rounds complete" in row["note"]
+    row = row_after(tmp_path, lambda line: line.get("phase") != "measure" or line["round"] <= 9)
+    assert (row["status"], row["rounds"]) == ("partial", "9")
+    row = row_after(tmp_path, lambda line: line.get("phase") != "measure" or line["round"] <= 10)
+    assert (row["status"], row["rounds"]) == ("ok", "10")
     row = row_after(tmp_path, lambda line: None, rounds=1)
     assert (row["status"], row["interval"], row["ratio_low"], row["verdict"]) == ("ok", "", "", "")
     assert row["ratio"]
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["bench", "--rounds", "2"], "ok"),
+        (["bench", "--runs=2"], "ok"),
+        (["bench", "--rounds", "3"], "partial"),
+        (["bench", "--out", "--rounds2"], "partial"),
+        ("--rounds 2", "partial"),
+    ],
+)
+def test_a_run_that_has_the_rounds_it_was_asked_for_is_whole(tmp_path: Path, words: Any, status: str) -> None:
+    def two(line: Line) -> bool | None:
+        if line["kind"] == "session":
+            line["command"] = words
+        return line.get("phase") != "measure" or line["round"] <= 2
+
+    row = row_after(tmp_path, two)
+    assert (row["status"], row["verdict"], row["rounds"]) == (status, "", "2")
+    assert ("only 2 rounds complete" in row["note"]) == (status == "partial")
 
 
 def test_one_path_alone_is_partial(tmp_path: Path) -> None:

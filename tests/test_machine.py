@@ -200,6 +200,12 @@ def test_the_real_fingerprint_is_whole_and_names_nobody() -> None:
     assert not any(path in text for path in private if len(path) > 1)
 
 
+def test_a_priority_is_named_as_its_system_names_it() -> None:
+    assert [machine.priority(nice, "linux") for nice in (0, 10, -5)] == ["0", "10", "-5"]
+    assert [machine.priority(nice, "win32") for nice in (32, 16384, 99)] == ["normal", "below normal", None]
+    assert machine.priority(None, "darwin") is None
+
+
 def test_the_state_is_what_a_session_ends_with() -> None:
     assert set(machine.state()) < set(machine.fingerprint())
     assert {"load_1m", "swap_used_bytes", "power_source"} <= set(machine.state())

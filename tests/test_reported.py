@@ -56,6 +56,9 @@ def test_every_post_is_one_entry_with_the_medians_of_its_runs() -> None:
     assert (first.threads, first.machine_threads) == (14, 28)
     assert posted["two-step, affine"].api_s == 6.495
     assert posted["maintainer"].ratio == pytest.approx(36.50 / 2.01)
+    sources = {one.title: one.source for one in posted.values()}
+    assert sources.pop("maintainer") == "ITKElastix pull request 388"
+    assert set(sources.values()) == {"ITK Discourse topic 7736"}
 
 
 @pytest.mark.parametrize("content", ["", "id,step\na,b\n", "id,step,reporter,cpu,threads_passed\na,b,c,d,many\n"])

@@ -138,7 +138,13 @@ COMPARISON = (
     Column(
         "agreement_px", "number", "Largest distance between the two transforms over the fixed grid, over all rounds."
     ),
-    Column("status", "text", "`ok`, `disagree`, `failed`, `timeout`, `partial` or `unavailable`."),
+    Column(
+        "status",
+        "text",
+        "`ok`; `disagree`: the two results are more than 0.5 px apart; `failed`, `timeout`: a trial was; `partial`: "
+        "fewer complete rounds than were asked for, and than the 10 from which on bench may stop; `unavailable`: the "
+        "pair cannot be had there. The first of disagree, failed, timeout and partial that holds.",
+    ),
     Column("note", "text", "What a reader of the row has to know, in words."),
     Column("interval", "text", "What ratio_low and ratio_high are: `interval` (10 rounds or more) or `range`."),
     Column("half_width", "number", "Half of log(ratio_high / ratio_low): relative precision of the ratio."),

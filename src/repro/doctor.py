@@ -77,6 +77,11 @@ def checks(fingerprint: Facts, setup: Setup | None = None) -> list[Finding]:
     return sorted(findings, key=lambda finding: ("bad", "warn", "ok").index(finding.level))
 
 
+def warnings(fingerprint: Facts) -> list[str]:
+    """What bench says before it starts: whatever would disturb it, with what to do."""
+    return [f"{one.what}: {one.why}; do: {one.cure}" for one in checks(fingerprint) if one.level != "ok"]
+
+
 def _cores(facts: Facts) -> Iterator[Finding]:
     physical, logical, usable = (facts.get(f"{kind}_cores") for kind in ("physical", "logical", "usable"))
     yield Finding("ok", f"{facts.get('cpu')}, {physical} physical and {logical} logical cores")
@@ -84,7 +89,7 @@ def _cores(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "warn",
             f"this process may run on {usable} of {logical} cores",
-            "ITK may start a thread for each of them, so that threads share cores",
+            "ITK may start a thread for every core of the machine, so that threads share cores",
             f"start without the restriction (taskset, cpuset, SLURM), or give --threads {usable}",
         )
     limit = facts.get("cgroup_cpu_cores")
@@ -152,12 +157,25 @@ def _company(facts: Facts) -> Iterator[Finding]:
             "others on the same host take time that is not seen from here",
             "prefer a machine of your own; look at the noise floor (experiment aa) before any ratio",
         )
+    yield from _priority(str(facts.get("priority")))
     if facts.get("translated") == "on":
         yield Finding(
             "bad",
             "this Python runs translated by Rosetta",
             "every second measured would be that of an emulator",
             "use an arm64 Python (pixi installs one)",
+        )
+
+
+def _priority(priority: str) -> Iterator[Finding]:
+    lowered = {"idle", "below normal", *map(str, range(1, 20))}
+    if priority in lowered:
+        named = f"niceness {priority}" if priority.isdigit() else f"priority class {priority}"
+        yield Finding(
+            "warn",
+            f"this process runs at lowered priority ({named})",
+            "both paths inherit it, and whatever else wants a core goes before them",
+            "start from a shell without nice, renice or a background queue (on Windows: start /normal)",
         )
 
 

@@ -75,15 +75,15 @@ def beside_posts(data: Data) -> Section:
     }
     found = reported.matches(reported.read(), data.compared, as_posted)
     words = (
-        "Every registration of the forum thread and of ITKElastix pull request 388 (data/reported.csv): the median "
-        "over its runs, beside the measured row that comes nearest to it, and what is different between the two."
+        "Every registration of the posts that this project knows (data/reported.csv, with its source): the median over "
+        "its runs, beside the measured row that comes nearest to it, and what is different between the two."
     )
     table = Table(
         caption="Posted registrations and their nearest measured neighbours",
-        heads=("posted", "by", "CLI (s)", "API (s)", "API / CLI", "measured here", "CLI (s)", "API (s)", "API / CLI",
-               "differences of ours from the post"),
+        heads=("posted", "by", "source", "CLI (s)", "API (s)", "API / CLI",
+               "measured here", "CLI (s)", "API (s)", "API / CLI", "differences of ours from the post"),
         rows=tuple(_beside(data, match) for match in found),
-        figures=frozenset({2, 3, 4, 6, 7, 8}),
+        figures=frozenset({3, 4, 5, 7, 8, 9}),
     )  # fmt: skip
     missing = "" if any(match.measured for match in found) else "Nothing was measured that comes near to a post."
     command = "pixi run bench --experiment posted --experiment posted-28" if missing else ""
@@ -105,6 +105,7 @@ def _beside(data: Data, match: reported.Match) -> tuple[Cell, ...]:
     return (
         Cell(f"{posted.title} ({versions})"),
         Cell(f"{posted.reporter}, {posted.reported_on}"),
+        Cell(text(posted.source) if posted.source else "unknown"),
         Cell(seconds(posted.cli_s)),
         Cell(seconds(posted.api_s)),
         Cell(ratio(posted.ratio)),

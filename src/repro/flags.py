@@ -20,8 +20,8 @@ SAID = (
     *("itk", "itk_elastix", "elastix", "python", "cli_source"),
 )
 """What a trial says of itself that should be the same in all of a path's trials."""
-PARTIAL_BELOW = 3
-"""With fewer complete rounds a row is partial, unless fewer were planned."""
+_ASKED_AT_LEAST = 3
+"""Rounds that were asked for where the session line is lost."""
 SAME_PX = 1e-6
 """Up to this distance two results are the same: what elastix's six digits after the point can tell."""
 DRIFT_P = 0.01
@@ -126,8 +126,9 @@ def _status(row: Row, setup: Setup | None) -> str:
         return "disagree"
     if row["failed"]:
         return "timeout" if row["timeouts"] == row["failed"] else "failed"
-    planned = setup.rounds if setup and setup.rounds else PARTIAL_BELOW
-    return "partial" if _done(row) < min(planned, PARTIAL_BELOW) else "ok"
+    # bench may stop from MIN_ROUNDS on; with fewer it was interrupted, unless fewer were asked for.
+    asked = setup.rounds if setup and setup.rounds else _ASKED_AT_LEAST
+    return "partial" if _done(row) < min(asked, MIN_ROUNDS) else "ok"
 
 
 def _done(row: Row) -> int:

@@ -149,7 +149,7 @@ def _facts() -> dict[str, Any]:
         "memory_bytes": psutil.virtual_memory().total,
         "swap_bytes": psutil.swap_memory().total,
         "clock_resolution_s": time.get_clock_info("perf_counter").resolution,
-        "priority": str(_attempt(psutil.Process(), "nice")),
+        "priority": priority(_attempt(psutil.Process(), "nice")),
         "python": platform.python_version(),
         "python_implementation": platform.python_implementation(),
         "python_build": " ".join(platform.python_build()),
@@ -158,6 +158,17 @@ def _facts() -> dict[str, Any]:
         "environment_removed": environment.removed(),
     }
     return {key: value for key, value in facts.items() if value not in (None, "", " ")}
+
+
+_PRIORITIES = {64: "idle", 16384: "below normal", 32: "normal", 32768: "above normal", 128: "high", 256: "realtime"}
+"""Priority classes of Windows (winbase.h, *_PRIORITY_CLASS)."""
+
+
+def priority(nice: int | None, system: str = sys.platform) -> str | None:
+    """Niceness, from "-20" to "19", or on Windows the name of the priority class; both paths inherit it."""
+    if nice is None:
+        return None
+    return _PRIORITIES.get(int(nice)) if system == "win32" else str(int(nice))
 
 
 def _python_options() -> list[str]:

@@ -40,6 +40,8 @@ class Reported:
     """Threads that the script passed on."""
     machine_threads: int | None
     """Threads that ITK found there: the most that any post of this machine has passed on."""
+    source: str
+    """Where it was posted; empty: unknown."""
     runs: int
     cli_s: float
     """Median over the runs."""
@@ -88,7 +90,7 @@ def _reported(runs: Sequence[Mapping[str, str]], passed: Mapping[tuple[str, str]
     return Reported(
         name=first["id"],
         **{name: first[name] for name in ("reported_on", "reporter", "os", "cpu", "python")},
-        **{name: first[name] for name in ("itk_elastix", "elastix", "transform", "step")},
+        **{name: first[name] for name in ("itk_elastix", "elastix", "transform", "step", "source")},
         threads=int(first["threads_passed"]) if first["threads_passed"] else None,
         machine_threads=passed[first["reporter"], first["cpu"]] or None,
         runs=len(runs),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from repro import executables, images, installed, loadarms, machine, plan, profiling, store
+from repro import doctor, executables, images, installed, loadarms, machine, plan, profiling, store
 from repro.arms import Limits
 from repro.bench import ConditionResult, ConditionRun, Listener, Session, Stop, Tally
 from repro.children import Launcher
@@ -147,6 +147,8 @@ def run(options: Options, checked: Ready, listener: Listener, stop: Stop) -> Sum
     summary, start = Summary(), time.perf_counter()
     for words in profiling.missing(options.paths) if options.profile else ():
         listener.say(words)
+    for words in doctor.warnings(machine.fingerprint()):
+        listener.say(f"warning: {words}")
     name = machine.machine_id()
     folder = options.out / "raw" / name
     with store.locked(folder), store.named_errors(folder), clean_logs(folder):
@@ -207,7 +209,8 @@ def _run_pair(
             if stop.requested:
                 return
             raw = folder / f"{experiment.name}.jsonl"
-            kept = Kept(raw, {**common, "experiment": _about(experiment, work)}, lambda: _end(header))
+            about = _about(experiment, work, options.rounds)
+            kept = Kept(raw, {**common, "experiment": about}, lambda: _end(header))
             made = makers(parts.installed, prepared, launcher, folder, options.limits, parts.interpreter)
             run = ConditionRun(session, experiment, prepared, kept, made, listener, stop, summary.tally)
             summary.results.append(run.run())
@@ -257,8 +260,8 @@ def _end(header: Mapping[str, Any]) -> dict[str, Any]:
     return {"kind": "end", **common, "ended_utc": store.utc_now(), "state": machine.state()}
 
 
-def _about(experiment: Experiment, work: Iterable[tuple[Experiment, Prepared]]) -> dict[str, Any]:
-    """What the session line of an experiment's raw file says of the experiment."""
+def _about(experiment: Experiment, work: Iterable[tuple[Experiment, Prepared]], rounds: int | None) -> dict[str, Any]:
+    """What the session line of an experiment's raw file says of the experiment; ``rounds`` replace its own."""
     conditions = {
         prepared.condition.name: {
             **dataclasses.asdict(prepared.condition),
@@ -270,8 +273,8 @@ def _about(experiment: Experiment, work: Iterable[tuple[Experiment, Prepared]]) 
     return {
         "name": experiment.name,
         "question": experiment.question,
-        "rounds": experiment.rounds,
-        "own_rounds": dict(experiment.own_rounds),
+        "rounds": rounds or experiment.rounds,
+        "own_rounds": {} if rounds else dict(experiment.own_rounds),
         "conditions": conditions,
     }
 

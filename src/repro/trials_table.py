@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -37,7 +38,7 @@ class Setup:
     lock: str
     condition: Mapping[str, Any]
     rounds: int | None
-    """Rounds planned at most."""
+    """Rounds asked for; bench may stop from 10 on."""
 
     @cached_property
     def digest(self) -> str:
@@ -51,11 +52,19 @@ def setups(sessions: Iterable[Mapping[str, Any]]) -> dict[tuple[str, ...], Setup
     for session in sorted(sessions, key=lambda session: json.dumps(session, sort_keys=True)):
         experiment = session.get("experiment", {})
         for name, condition in experiment.get("conditions", {}).items():
-            rounds = experiment.get("own_rounds", {}).get(name, experiment.get("rounds"))
+            rounds = _asked(session) or experiment.get("own_rounds", {}).get(name, experiment.get("rounds"))
             place = (session.get("machine"), session.get("pair"), session.get("session"), experiment.get("name"), name)
             setup = Setup(str(session.get("lock") or ""), condition, rounds if isinstance(rounds, int) else None)
             found.setdefault(tuple(map(str, place)), setup)
     return found
+
+
+def _asked(session: Mapping[str, Any]) -> int | None:
+    """The rounds that the session's command asked for: older lines tell them nowhere else."""
+    command = session.get("command")
+    words = " ".join(map(str, command)) if isinstance(command, list) else ""
+    found = re.findall(r"(?:^| )--(?:rounds|runs)[ =](\d{1,6})(?= |$)", words)
+    return int(found[-1]) if found else None
 
 
 def tidy(raw: Raw, known: Mapping[tuple[str, ...], Setup]) -> pl.DataFrame:
