@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from repro import completion
+from repro import completion, platforms
 from repro.completion import INSTALL, SCRIPTS, SHOW, asked
 from repro.config import load_pairs
 from repro.errors import ConfigError
@@ -91,8 +91,7 @@ def test_an_unknown_shell_is_refused() -> None:
 
 
 def test_the_shell_of_the_person_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setenv("SHELL", "/usr/bin/fish")
+    monkeypatch.setattr(platforms, "users_shell", lambda: "fish")
     assert (asked([SHOW]) or "").startswith("function repro; env PYTHONPATH=")
-    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(platforms, "users_shell", lambda: "powershell")
     assert (asked([SHOW]) or "").startswith("function repro { $Env:PYTHONPATH = '")

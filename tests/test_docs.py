@@ -19,7 +19,7 @@ from repro.experiments import load_experiments
 from repro.layout import ROOT
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-SOURCES = sorted((ROOT / "src" / "repro").glob("*.py"))
+SOURCES = sorted((ROOT / "src" / "repro").rglob("*.py"))
 TASKS = taskfile.read_environments(read_manifest(ROOT / "pixi.toml"))["default"].tasks
 COMMAND = re.compile(r"(pixi run|python3? tasks/run\.py|python3? -m repro)((?: +[^\s`|;&]+)*)")
 PLACEHOLDER = "\N{HORIZONTAL ELLIPSIS}"

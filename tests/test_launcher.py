@@ -258,7 +258,7 @@ def test_a_fat_parent_does_not_inflate_a_small_childs_peak(tmp_path: Path) -> No
             own = child.read(20)["peak"]
         print(outcome.peak_bytes, own, straight)
     """
-    used = SOURCE / "repro" / "resources_used.py"
+    used = SOURCE / "repro" / "platforms" / "used.py"
     done = subprocess.run(parent(code, str(used), str(tmp_path / "log")), capture_output=True, text=True, check=True)
     launched, own, straight = map(int, done.stdout.split())
     assert launched < 60 << 20

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 import parts
-from repro import batcharms, filecache, firstresults, loadarms, startup
+from repro import batcharms, firstresults, loadarms, startup
 from repro.arms import Facts, Limits
 from repro.children import Launcher
 from repro.errors import TrialError
@@ -20,6 +20,7 @@ from repro.images import ImageSet
 from repro.installed import Installed
 from repro.measured import Measured, Row
 from repro.model import Condition, LoadBy, Loading, Path_, Settings, Trial
+from repro.platforms import filecache
 from repro.prepare import Prepared
 
 TRANSFORM = """(Transform "TranslationTransform")

@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro import hardware, machine
-from repro.hardware import Probe
+from repro import machine
+from repro.platforms import hardware
+from repro.platforms.hardware import Probe
 
 UBUNTU = {
     "/etc/os-release": 'NAME="Ubuntu"\nPRETTY_NAME="Ubuntu 24.04.1 LTS"\n',
@@ -201,9 +202,9 @@ def test_the_real_fingerprint_is_whole_and_names_nobody() -> None:
 
 
 def test_a_priority_is_named_as_its_system_names_it() -> None:
-    assert [machine.priority(nice, "linux") for nice in (0, 10, -5)] == ["0", "10", "-5"]
-    assert [machine.priority(nice, "win32") for nice in (32, 16384, 99)] == ["normal", "below normal", None]
-    assert machine.priority(None, "darwin") is None
+    assert [hardware.priority(nice, "linux") for nice in (0, 10, -5)] == ["0", "10", "-5"]
+    assert [hardware.priority(nice, "win32") for nice in (32, 16384, 99)] == ["normal", "below normal", None]
+    assert hardware.priority(None, "darwin") is None
 
 
 def test_the_state_is_what_a_session_ends_with() -> None:

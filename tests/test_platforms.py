@@ -11,12 +11,14 @@ import subprocess
 import sys
 import threading
 from pathlib import Path, PureWindowsPath
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
 
-from repro import launcher, platforms, resources_used, windows
+from repro import platforms
+from repro.platforms import used, windows
 
 
 @pytest.mark.parametrize(
@@ -176,7 +178,7 @@ class Windows:
 
         monkeypatch.setattr(subprocess, "Popen", start)
         read, self.control = os.pipe()
-        self.host = windows.Host(read, resources_used.of_windows_process, kernel, kernel)
+        self.host = windows.Host(read, used.of_windows_process, kernel, kernel)
 
     def send(self, **request: Any) -> None:
         os.write(self.control, json.dumps(request).encode() + b"\n")
@@ -265,28 +267,35 @@ def test_a_refused_job_is_an_error_and_leaves_no_child(monkeypatch: pytest.Monke
 
 
 def test_what_windows_does_not_tell_is_unknown() -> None:
-    assert resources_used.of_windows_process(1, Kernel32(refuses="memory"))["peak_bytes"] is None
+    assert used.of_windows_process(1, Kernel32(refuses="memory"))["peak_bytes"] is None
 
 
 def test_this_process_knows_what_it_has_used(tmp_path: Path) -> None:
-    before = resources_used.usage()
+    before = used.usage()
     ballast = bytearray(b"x" * (20 << 20))
     sum(i * i for i in range(1_000_000))
-    after, peak = resources_used.usage(), resources_used.peak_bytes()
+    after, peak = used.usage(), used.peak_bytes()
     assert after["user_s"] is not None
     assert before["user_s"] is not None
     assert after["user_s"] > before["user_s"]
     assert peak is not None
     assert len(ballast) < peak < psutil.virtual_memory().total
-    if sys.platform == "linux":
-        status = tmp_path / "status"
-        status.write_text("Name:\tx\nVmPeak:\t 9 kB\nVmHWM:\t   2048 kB\n")
-        assert resources_used.peak_bytes(status) == 2 << 20
-        assert resources_used.peak_bytes(tmp_path / "none") is None
 
 
-def test_the_launcher_takes_the_host_of_its_system() -> None:
-    assert hasattr(launcher, "PosixHost") == (sys.platform != "win32")
+def test_on_linux_the_peak_is_that_of_the_program_that_runs_now(tmp_path: Path) -> None:
+    status = tmp_path / "status"
+    status.write_text("Name:\tx\nVmPeak:\t 9 kB\nVmHWM:\t   2048 kB\n")
+    assert used.peak_bytes(str(status), "linux") == 2 << 20
+    assert used.peak_bytes(str(tmp_path / "none"), "linux") is None
+    status.write_text("Name:\tx\n")
+    assert used.peak_bytes(str(status), "linux") is None
+
+
+def test_the_unit_of_the_peak_is_that_of_the_system() -> None:
+    told = SimpleNamespace(ru_utime=1.5, ru_stime=0.5, ru_nvcsw=3, ru_nivcsw=4, ru_maxrss=2048)
+    expected = {"user_s": 1.5, "system_s": 0.5, "voluntary_switches": 3, "involuntary_switches": 4}
+    assert used.of_rusage(told, "linux") == {"usage": expected, "peak_bytes": 2048 * 1024}
+    assert used.of_rusage(told, "darwin") == {"usage": expected, "peak_bytes": 2048}
 
 
 def test_libraries_are_told_to_the_loader_where_a_release_has_them_beside(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import pathlib
 import socket
 import subprocess
@@ -29,6 +28,7 @@ _HERE = str(pathlib.Path(__file__).parent)
 sys.path.insert(0, _HERE)
 worker: Any = importlib.import_module("worker")
 recipe: Any = importlib.import_module("recipe")
+forking: Any = worker.neighbour("platforms/forking")
 sys.path.remove(_HERE)  # itk must not find the project's modules
 
 Message = dict[str, Any]
@@ -115,10 +115,12 @@ def forked(request: Message) -> tuple[Register, Message]:
 
 def _fork(one: Any) -> tuple[IO[str], IO[str]]:
     ours, theirs = socket.socketpair()
-    if os.fork() == 0:
+
+    def child() -> None:
         ours.close()
         worker.serve(one.answer, theirs.makefile("r"), theirs.makefile("w"))
-        os._exit(0)
+
+    forking.fork(child)
     theirs.close()
     return ours.makefile("w"), ours.makefile("r")
 

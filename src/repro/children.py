@@ -1,7 +1,7 @@
 """The processes that trials run in, as the parent sees them.
 
 ``Launcher`` runs commands to their end and times them; ``LineChild`` keeps one process alive and
-speaks with it line by line. Both start it through the small process of ``launcher.py`` (see there
+speaks with it line by line. Both start it through the small process of ``platforms/launcher.py`` (see there
 why) and leave nothing behind: a child's tree ends with it, with its timeout, and with us.
 """
 

@@ -7,13 +7,11 @@ are its own (typer's _completion_shared.py has its scripts).
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from repro import layout
+from repro import layout, platforms
 from repro.errors import ConfigError
 
 SHOW, INSTALL = "--show-completion", "--install-completion"
@@ -68,18 +66,13 @@ def asked(arguments: Sequence[str]) -> str | None:
     """What to print where the arguments ask for completion; None where they do not. Raises ConfigError."""
     if not arguments or arguments[0] not in (SHOW, INSTALL):
         return None
-    shell = arguments[1] if len(arguments) > 1 else _current()
+    shell = arguments[1] if len(arguments) > 1 else platforms.users_shell()
     if shell not in SCRIPTS:
         raise ConfigError(f"no completion for the shell {shell!r}; name one of: {', '.join(SCRIPTS)}")
     if arguments[0] == INSTALL:
         command = f"{_run(shell)} {SHOW} {shell}"
         return f"put this line where {shell} starts:\n{_LOAD[shell].format(command=command)}\n"
     return SCRIPTS[shell].format(run=_run(shell), variable=VARIABLE)
-
-
-def _current() -> str:
-    """The shell of the person, as far as the environment says it."""
-    return "powershell" if sys.platform == "win32" else Path(os.environ.get("SHELL") or "bash").name
 
 
 def _run(shell: str) -> str:

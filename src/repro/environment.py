@@ -8,19 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Mapping
 
 from repro import platforms
-
-_ALLOWED = {
-    "posix": ("PATH", "HOME", "TMPDIR", "LANG", "LANGUAGE", "TZ", "LC_.*"),
-    # What Windows programs and the loader cannot do without.
-    "win32": (
-        *("PATH", "PATHEXT", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "TEMP", "TMP", "USERPROFILE"),
-        *("APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "NUMBER_OF_PROCESSORS", "PROCESSOR_.*"),
-    ),
-}
 
 # Variables that decide how ITK and what stands below it run. ITK: read in itkMultiThreaderBase.cxx
 # (NSLOTS before ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS, which wins), itkDynamicLoader and
@@ -37,28 +27,27 @@ def child_environment(
     extra: Mapping[str, str],
     library_path: str | None = None,
     parent: Mapping[str, str] = os.environ,
-    system: str = sys.platform,
+    system: str = platforms.SYSTEM,
 ) -> dict[str, str]:
     """The whole environment of a child.
 
     ``extra`` is what the condition sets; ``library_path`` are folders in which the loader looks
     for the child's libraries first.
     """
-    allowed = re.compile("|".join(_ALLOWED["win32" if system == "win32" else "posix"]))
-    known = {_known_as(name, system): value for name, value in parent.items()}
-    environment = {name: value for name, value in known.items() if allowed.fullmatch(name)}
+    known = {platforms.known_as(name, system): value for name, value in parent.items()}
+    environment = {name: value for name, value in known.items() if platforms.is_kept(name, system)}
     environment |= extra
     if library_path:
         variable = platforms.library_path_variable(system)
-        separator = ";" if system == "win32" else ":"
-        environment[variable] = separator.join(filter(None, (library_path, environment.get(variable))))
+        folders = filter(None, (library_path, environment.get(variable)))
+        environment[variable] = platforms.path_separator(system).join(folders)
     return environment
 
 
-def removed(parent: Mapping[str, str] = os.environ, system: str = sys.platform) -> list[str]:
+def removed(parent: Mapping[str, str] = os.environ, system: str = platforms.SYSTEM) -> list[str]:
     """Names of variables that would have decided a measurement and were kept from the children."""
     kept = child_environment({}, parent=parent, system=system)
-    known = {_known_as(name, system) for name in parent}
+    known = {platforms.known_as(name, system) for name in parent}
     return sorted(name for name in known if _TELLING.match(name) and name not in kept)
 
 
@@ -74,8 +63,3 @@ def itk_environment(machine_threads: int | None, threader: str | None) -> dict[s
         "ITK_GLOBAL_DEFAULT_THREADER": threader,
     }
     return {name: value for name, value in wanted.items() if value is not None}
-
-
-def _known_as(name: str, system: str) -> str:
-    """Windows does not tell cases apart, and Python writes them all in capitals there."""
-    return name.upper() if system == "win32" else name

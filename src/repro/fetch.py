@@ -14,7 +14,6 @@ import os
 import re
 import shlex
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -258,7 +257,7 @@ def _describe(pair: Pair, platform: str, folder: Path, provided: executables.Pro
     }
     _write(folder / "installed.json", state)
     _write(folder / "provenance.json", provenance)
-    if provided and sys.platform != "win32":
+    if provided and platforms.can_run_scripts():
         runner = folder / "run-elastix"
         runner.write_text(_runner(state["command"], state["environment"]), encoding="utf-8")
         runner.chmod(0o755)

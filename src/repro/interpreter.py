@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from repro import platforms
 from repro.errors import UnavailableError
 from repro.installed import Installed
 from repro.layout import ROOT
@@ -21,9 +22,9 @@ def pair_interpreter(installed: Installed, root: Path = ROOT) -> str:
     if installed.python_tag == running:
         return sys.executable
     prefix = root / ".pixi" / "envs" / installed.pair.environment
-    for candidate in (prefix / "bin" / "python", prefix / "python.exe"):
-        if candidate.is_file():
-            return str(candidate)
+    python = platforms.python_of(prefix)
+    if python.is_file():
+        return str(python)
     pair = installed.pair
     made = f"`pixi install -e {pair.environment}` first" if pair.api_only else f"`pixi run -e {pair.environment} bench`"
     raise UnavailableError(

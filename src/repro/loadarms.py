@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from repro import filecache
 from repro.arms import WORKER, Arm, CliArm, Facts, Limits, environment
 from repro.children import Launcher, LineChild, tail_of
 from repro.errors import TrialError
 from repro.installed import Installed
 from repro.model import Condition, Loading, Path_, Trial
+from repro.platforms import SYSTEM, can_empty_file_cache, can_fork_loaded, filecache
 from repro.prepare import Prepared
 
 _RECIPE_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
@@ -31,14 +31,14 @@ def makers(
     }
 
 
-def impossible(condition: Condition, system: str = sys.platform) -> str:
+def impossible(condition: Condition, system: str = SYSTEM) -> str:
     """Why this system cannot measure the condition; empty: it can."""
     loading = condition.loading
-    if loading and loading.cache == "cold" and not system.startswith("linux"):
+    if loading and loading.cache == "cold" and not can_empty_file_cache(system):
         return "only Linux can empty the file cache of a folder without an administrator"
-    if loading and loading.by == "fork" and not system.startswith("linux"):
+    if loading and loading.by == "fork" and not can_fork_loaded(system):
         return "the recipe forks on Linux only"
-    if condition.strategy == "forked" and not system.startswith("linux"):
+    if condition.strategy == "forked" and not can_fork_loaded(system):
         return "a process that has loaded itk is forked on Linux only: Windows cannot, macOS's libraries do not bear it"
     return ""
 

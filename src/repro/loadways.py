@@ -1,6 +1,7 @@
 """Ways to load itk-elastix, each to the same end: two float images read and a registration object made.
 
-Part of the worker (see worker.py): the standard library, itk, and recipe.py beside this file. 2-D images only.
+Part of the worker (see worker.py): the standard library, itk, recipe.py beside this file and platforms/forking.py
+below. 2-D images only.
 """
 
 from __future__ import annotations
@@ -89,22 +90,23 @@ def recipe(files: Files, watch: Stopwatch, module: Module) -> None:
 def fork(files: Files, watch: Stopwatch, module: Module) -> None:
     """A fork of a process that has loaded by the recipe; what that process took is not counted."""
     module("recipe")._load()
+    forking = module("platforms/forking")
     here, there = os.pipe()
+
+    def child() -> None:
+        os.write(there, b"+")
+        its = Stopwatch()
+        _ready_by_modules(files, its)
+        os.write(there, json.dumps(its.parts).encode() + b"\n")
+
     watch.restart()
-    if os.fork() == 0:
-        try:
-            os.write(there, b"+")
-            its = Stopwatch()
-            _ready_by_modules(files, its)
-            os.write(there, json.dumps(its.parts).encode() + b"\n")
-        finally:
-            os._exit(0)
+    number = forking.fork(child)
     os.close(there)
     with os.fdopen(here, "rb") as answer:
         answer.read(1)
         watch.lap("interpreter")
         watch.parts |= json.loads(answer.readline())
-    os.wait()
+    os.waitpid(number, 0)
 
 
 def _ready_by_modules(files: Files, watch: Stopwatch) -> None:

@@ -1,6 +1,6 @@
 """What machine this is: the fingerprint that every session stores, and a short name for it.
 
-Facts of the system come from ``hardware.py``, the rest from psutil and Python. What cannot be
+Facts of the system come from ``platforms/hardware.py``, the rest from psutil and Python. What cannot be
 known is the word "unknown". No host name, user name or folder is in it.
 """
 
@@ -11,7 +11,6 @@ import os
 import platform
 import re
 import secrets
-import sys
 import sysconfig
 import time
 from collections.abc import Mapping
@@ -20,10 +19,10 @@ from typing import Any
 
 import psutil
 
-from repro import environment, hardware
-from repro.hardware import Probe
+from repro import environment
 from repro.layout import CACHE
-from repro.platforms import current_platform
+from repro.platforms import SYSTEM, current_platform, hardware
+from repro.platforms.hardware import Probe
 
 UNKNOWN = "unknown"
 _SALT = "elastix comparison machine 1"
@@ -41,7 +40,7 @@ _KEYS = (
 )
 
 
-def fingerprint(system: str = sys.platform, probe: Probe | None = None) -> dict[str, Any]:
+def fingerprint(system: str = SYSTEM, probe: Probe | None = None) -> dict[str, Any]:
     """Everything about this machine that a reader of a measurement may ask for.
 
     Ready for JSON; takes some tenths of a second at most, so it is for the start of a session.
@@ -73,7 +72,7 @@ def physical_cores() -> int:
     return psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
 
 
-def machine_id(system: str = sys.platform, probe: Probe | None = None, cache: Path = CACHE) -> str:
+def machine_id(system: str = SYSTEM, probe: Probe | None = None, cache: Path = CACHE) -> str:
     """A short name that stays with the machine, such as "linux-64-epyc-2c-1a2b3c4d".
 
     The last part digests the system's own identity of the machine together with its processor
@@ -149,7 +148,7 @@ def _facts() -> dict[str, Any]:
         "memory_bytes": psutil.virtual_memory().total,
         "swap_bytes": psutil.swap_memory().total,
         "clock_resolution_s": time.get_clock_info("perf_counter").resolution,
-        "priority": priority(_attempt(psutil.Process(), "nice")),
+        "priority": hardware.priority(_attempt(psutil.Process(), "nice")),
         "python": platform.python_version(),
         "python_implementation": platform.python_implementation(),
         "python_build": " ".join(platform.python_build()),
@@ -158,17 +157,6 @@ def _facts() -> dict[str, Any]:
         "environment_removed": environment.removed(),
     }
     return {key: value for key, value in facts.items() if value not in (None, "", " ")}
-
-
-_PRIORITIES = {64: "idle", 16384: "below normal", 32: "normal", 32768: "above normal", 128: "high", 256: "realtime"}
-"""Priority classes of Windows (winbase.h, *_PRIORITY_CLASS)."""
-
-
-def priority(nice: int | None, system: str = sys.platform) -> str | None:
-    """Niceness, from "-20" to "19", or on Windows the name of the priority class; both paths inherit it."""
-    if nice is None:
-        return None
-    return _PRIORITIES.get(int(nice)) if system == "win32" else str(int(nice))
 
 
 def _python_options() -> list[str]:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from repro import store
+from repro import platforms, store
 from repro.arms import Arm
 from repro.bench import Session
 from repro.errors import TrialError
@@ -74,7 +74,7 @@ class Profiler:
 
 def profiler(path: Path_) -> Profiler | None:
     """The tool that can profile the path here; None: there is none. Windows hands no descriptors on (`aside.py`)."""
-    if sys.platform == "win32":
+    if not platforms.can_pass_descriptors():
         return None
     for name in ("py-spy", "perf") if path == "api" else ("perf",):
         beside = str(Path(sys.executable).parent)
@@ -89,7 +89,7 @@ def missing(paths: Container[str]) -> list[str]:
         "cli": "the executable is not profiled: perf is not on the PATH",
         "api": "the API is not profiled: neither py-spy nor perf is on the PATH",
     }
-    if sys.platform == "win32":
+    if not platforms.can_pass_descriptors():
         return ["--profile is for Linux and macOS: nothing is profiled"]
     return [words for path, words in wanted.items() if path in paths and profiler(path) is None]
 

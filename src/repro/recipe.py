@@ -27,8 +27,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
-Transforms = list[dict[str, list[str]]]
-"""The transform parameters in elastix's own text, a map for each parameter file."""
+Transforms = list[dict[str, list[str]]]  # the parameters in elastix's own text, a map for each parameter file
 _FORK = sys.platform == "linux"
 
 
@@ -61,7 +60,7 @@ class ElastixPool:
         if fork:
             control, theirs = socket.socketpair()
             with theirs:
-                self._popen("fork", stdin=theirs)
+                self._popen("_serve_forks", stdin=theirs)
             self._control = self._open.enter_context(control)
         self._workers = [_Worker(self._launch, Path(folder, str(number))) for number in range(workers)]
         self._idle = self._workers.copy()
@@ -116,8 +115,8 @@ class ElastixPool:
 
     def _launch(self) -> tuple[Callable[[bytes], object], IO[bytes], Callable[[], object]]:
         """A new worker: how to send to it, what to read from, and how to end the sending, which kills it."""
-        if not self._control:
-            process: Any = self._popen("keep", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        if sys.platform != "linux" or not self._control:
+            process: Any = self._popen("_keep", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             return lambda line: (process.stdin.write(line), process.stdin.flush()), process.stdout, process.stdin.close
         ours, theirs = socket.socketpair()
         with theirs:
@@ -196,34 +195,35 @@ def _as_file(image: Any, path: Path) -> str:
 
 
 # What follows runs in the processes of the pool.
-def _serve_forks(requests: IO[bytes], _: IO[bytes]) -> None:
-    """Load itk once, then fork a keeper for each socket that comes."""
-    _load()
-    control = socket.socket(fileno=requests.fileno())
-    while sockets := socket.recv_fds(control, 1, 1)[1]:
-        if os.fork() == 0:
-            control.close()
-            _keep_fork(socket.socket(fileno=sockets[0]))
-        os.close(sockets[0])
+if sys.platform == "linux":
 
+    def _serve_forks(requests: IO[bytes], _: IO[bytes]) -> None:
+        """Load itk once, then fork a keeper for each socket that comes."""
+        _load()
+        control = socket.socket(fileno=requests.fileno())
+        while sockets := socket.recv_fds(control, 1, 1)[1]:
+            if os.fork() == 0:
+                control.close()
+                _keep_fork(socket.socket(fileno=sockets[0]))
+            os.close(sockets[0])
 
-def _keep_fork(pool: socket.socket) -> None:
-    """Stand between the pool and a worker, which cannot see the pool go while elastix holds Python's lock."""
-    worker = os.fork()
-    if worker == 0:
-        _work(pool.makefile("rb"), pool.makefile("wb"))
-    # The dead is not reaped: its number stays its own, and the kill hits no stranger.
-    threading.Thread(target=lambda: os._exit(not os.waitid(os.P_PID, worker, os.WEXITED | os.WNOWAIT))).start()
-    pool_gone = select.poll()
-    pool_gone.register(pool, select.POLLRDHUP)
-    pool_gone.poll()
-    os.kill(worker, signal.SIGKILL)
-    os._exit(0)
+    def _keep_fork(pool: socket.socket) -> None:
+        """Stand between the pool and a worker, which cannot see the pool go while elastix holds Python's lock."""
+        worker = os.fork()
+        if worker == 0:
+            _work(pool.makefile("rb"), pool.makefile("wb"))
+        # The dead is not reaped: its number stays its own, and the kill hits no stranger.
+        threading.Thread(target=lambda: os._exit(not os.waitid(os.P_PID, worker, os.WEXITED | os.WNOWAIT))).start()
+        pool_gone = select.poll()
+        pool_gone.register(pool, select.POLLRDHUP)
+        pool_gone.poll()
+        os.kill(worker, signal.SIGKILL)
+        os._exit(0)
 
 
 def _keep(requests: IO[bytes], answers: IO[bytes]) -> None:
     """The same where nothing is forked; the requests go through it."""
-    command = [sys.executable, *sys.orig_argv[1:-1], "work"]
+    command = [sys.executable, *sys.orig_argv[1:-1], "_work"]
     worker: Any = subprocess.Popen(command, 0, stdin=subprocess.PIPE, stdout=answers)
     threading.Thread(target=lambda: os._exit(worker.wait() and 1)).start()
     with contextlib.suppress(OSError):
@@ -296,4 +296,4 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the pool's business
     _answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what C++ prints is no answer
-    {"fork": _serve_forks, "keep": _keep, "work": _work}[sys.argv[2]](sys.stdin.buffer, _answers)
+    globals()[sys.argv[2]](sys.stdin.buffer, _answers)

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from repro.layout import ROOT
+from repro.platforms import ignores_case
 
 _SHORTEST = 3
 """Shorter user and host names ("me", "vm") are parts of ordinary words; only whole words are replaced."""
@@ -57,7 +58,7 @@ def _patterns(root: Path, home: Path, user: str, host: str) -> Iterator[tuple[re
         if len(path.parts) > 1:
             either = r"[/\\]+".join(re.escape(part) for part in re.split(r"[/\\]", text) if part)
             start = "/" if text.startswith("/") else ""
-            yield re.compile(start + either, re.IGNORECASE if os.name == "nt" else 0), word
+            yield re.compile(start + either, re.IGNORECASE if ignores_case() else 0), word
     for name, word in ((host, "<host>"), (user, "<user>")):
         for part in (name, name.split(".")[0]):
             if len(part) >= _SHORTEST and part not in ("root", "localhost"):

@@ -1,4 +1,4 @@
-"""The parent's end of the small process in ``launcher.py``."""
+"""The parent's end of the small process in ``platforms/launcher.py``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from repro.environment import child_environment
 from repro.errors import TrialError
 from repro.linepipe import EndedError, GarbageError, Lines
 
-LAUNCHER = Path(__file__).with_name("launcher.py")
+LAUNCHER = Path(platforms.__file__).with_name("launcher.py")
 _START_S = 30.0
 """The launcher has a process running within this; far more than even a loaded machine needs."""
 KILL_S = 10.0
@@ -29,7 +29,7 @@ class RefusedError(TrialError):
 
 
 class Thin:
-    """A process of ``launcher.py`` with its two pipes."""
+    """A process of ``platforms/launcher.py`` with its two pipes."""
 
     def __init__(self, stdin: Any = subprocess.DEVNULL, stdout: Any = subprocess.DEVNULL, stderr: Any = None) -> None:
         """Start it; the streams are those that a child can inherit."""

@@ -1,7 +1,7 @@
 """The API path's child: a persistent process that registers with itk-elastix when asked.
 
 It is run as a file, by the pair's own interpreter with ``-I -S`` and the pair's own wheels, and
-imports nothing but the standard library, itk and its neighbours ``resources_used.py`` and
+imports nothing but the standard library, itk and its neighbours ``platforms/used.py`` and
 ``loadways.py``. It reads one JSON request a line on stdin and answers with one JSON line on what
 was stdout when it started; ITK's and elastix's own output goes to stderr, which the parent keeps in
 a log file.
@@ -30,9 +30,9 @@ from typing import Any, TextIO
 _THREADERS = {0: "Platform", 1: "Pool", 2: "TBB"}  # itk::MultiThreaderBaseEnums::Threader
 
 
-def _neighbour(name: str) -> Any:
-    """A module beside this file, without putting the folder on the path of itk's imports."""
-    spec = importlib.util.spec_from_file_location(name, pathlib.Path(__file__).with_name(f"{name}.py"))
+def neighbour(name: str) -> Any:
+    """A module beside or below this file, without putting the folder on the path of itk's imports."""
+    spec = importlib.util.spec_from_file_location(name, pathlib.Path(__file__).parent / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -40,7 +40,7 @@ def _neighbour(name: str) -> Any:
     return module
 
 
-resources_used = _neighbour("resources_used")
+this_process = neighbour("platforms/used")
 
 
 class Worker:
@@ -80,8 +80,8 @@ class Worker:
     def load_by(self, request: dict[str, Any]) -> dict[str, Any]:
         """Load in one of the ways of loadways.py; what the process has used since its start."""
         files = (request["fixed"], request["moving"])
-        loaded = _neighbour("loadways").load(request["by"], files, _neighbour)
-        return {**loaded, "used": resources_used.usage(), "peak_bytes": resources_used.peak_bytes()}
+        loaded = neighbour("loadways").load(request["by"], files, neighbour)
+        return {**loaded, "used": this_process.usage(), "peak_bytes": this_process.peak_bytes()}
 
     def versions(self) -> dict[str, Any]:
         """Versions of the interpreter and of the wheels, as the wheels themselves say them."""
@@ -101,7 +101,7 @@ class Worker:
         the objects are made, set up and updated; files and images are read before it.
         """
         itk = self.itk
-        before = resources_used.usage()
+        before = this_process.usage()
         start = time.perf_counter()
         parameters = itk.ParameterObject.New()
         for file in request["parameter_files"]:
@@ -117,12 +117,12 @@ class Worker:
             registration.SetNumberOfThreads(request["threads"])
         registration.UpdateLargestPossibleRegion()
         wall_s = time.perf_counter() - start
-        after = resources_used.usage()
+        after = this_process.usage()
         used = {
             name: None if value is None or before[name] is None else value - before[name]
             for name, value in after.items()
         }
-        return {"wall_s": wall_s, "used": used, "peak_bytes": resources_used.peak_bytes(), **self.effective()}
+        return {"wall_s": wall_s, "used": used, "peak_bytes": this_process.peak_bytes(), **self.effective()}
 
     def _registration(self, parameters: Any) -> Any:
         fixed, moving = self.images

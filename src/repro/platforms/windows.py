@@ -89,14 +89,14 @@ class Job:
 
 
 class Host:
-    """Starts, watches and ends children on Windows; the counterpart of ``launcher.PosixHost``."""
+    """Starts, watches and ends children on Windows; the counterpart of ``unix.Host``."""
 
     def __init__(
         self, control: int, used: Callable[[int, Any], dict[str, Any]], kernel32: Any = None, ntdll: Any = None
     ) -> None:
         """Read requests from the control pipe, on a thread: Windows cannot wait for a pipe and a process at once.
 
-        ``used`` is ``resources_used.of_windows_process``.
+        ``used`` is ``used.of_windows_process``.
         """
         self._used = used
         self._kernel32 = kernel32 or vars(ctypes)["WinDLL"]("kernel32")

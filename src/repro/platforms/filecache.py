@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,7 +13,10 @@ def forget(folders: Iterable[Path]) -> None:
 
     posix_fadvise(2), POSIX_FADV_DONTNEED: clean pages that no process maps leave the cache, so that
     files that another process uses stay. A disk may have a cache of its own: a virtual one its host's.
+    Only where ``can_empty_file_cache``: raises OSError elsewhere.
     """
+    if sys.platform != "linux":
+        raise OSError("only Linux empties the file cache of a folder without an administrator")
     for folder in folders:
         for file in folder.rglob("*"):
             if file.is_file():

@@ -7,51 +7,50 @@ this file alone. What a system does not tell is None, never 0.
 from __future__ import annotations
 
 import ctypes
-import re
 import sys
-from pathlib import Path
 from typing import Any
 
+Usage = dict[str, float | int | None]
 _FILETIME_PER_S = 10_000_000  # a FILETIME counts units of 100 ns
 
 
-def usage() -> dict[str, float | int | None]:
+def usage() -> Usage:
     """CPU seconds and context switches of this process so far, all its threads included.
 
     Keys: ``user_s``, ``system_s``, ``voluntary_switches``, ``involuntary_switches``.
     """
-    if sys.platform == "win32":
-        used_so_far: dict[str, float | int | None] = of_windows_process(_current_process())["usage"]
-        return used_so_far
-    import resource
-
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return {
-        "user_s": used.ru_utime,
-        "system_s": used.ru_stime,
-        "voluntary_switches": used.ru_nvcsw,
-        "involuntary_switches": used.ru_nivcsw,
-    }
+    used: Usage = _of_this_process()["usage"]
+    return used
 
 
-def peak_bytes(status: Path = Path("/proc/self/status")) -> int | None:
+def peak_bytes(status: str = "/proc/self/status", system: str = sys.platform) -> int | None:
     """Largest resident size of this process so far, in bytes.
 
     Linux: VmHWM, which belongs to the program that runs now; ``ru_maxrss`` would start from the
-    peak of the process that launched it. macOS: ``ru_maxrss``, there in bytes.
+    peak of the process that launched it.
     """
-    if sys.platform == "win32":
-        peak: int | None = of_windows_process(_current_process())["peak_bytes"]
+    if system in ("win32", "darwin"):
+        peak: int | None = _of_this_process()["peak_bytes"]
         return peak
-    if sys.platform == "darwin":
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
-        found = re.search(r"^VmHWM:\s*(\d+) kB", status.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
+        with open(status, encoding="ascii", errors="replace") as file:  # noqa: PTH123 - pathlib would make the launcher bigger
+            lines = [line for line in file if line.startswith("VmHWM:")]
     except OSError:
         return None
-    return int(found[1]) * 1024 if found else None
+    return int(lines[0].split()[1]) * 1024 if lines else None  # always in kB: proc_pid_status(5)
+
+
+def of_rusage(used: Any, system: str = sys.platform) -> dict[str, Any]:
+    """What ``getrusage`` and ``wait4`` say on Linux and macOS: ``usage`` as of ``usage()``, and ``peak_bytes``."""
+    return {
+        "usage": {
+            "user_s": used.ru_utime,
+            "system_s": used.ru_stime,
+            "voluntary_switches": used.ru_nvcsw,
+            "involuntary_switches": used.ru_nivcsw,
+        },
+        "peak_bytes": used.ru_maxrss * (1 if system == "darwin" else 1024),  # getrusage(2): bytes on macOS, else KiB
+    }
 
 
 class _MemoryCounters(ctypes.Structure):
@@ -94,5 +93,9 @@ def of_windows_process(handle: int, kernel32: Any = None) -> dict[str, Any]:
     }
 
 
-def _current_process() -> int:
-    return -1  # what GetCurrentProcess returns: a handle that always means the caller
+def _of_this_process() -> dict[str, Any]:
+    if sys.platform == "win32":
+        return of_windows_process(-1)  # what GetCurrentProcess returns: a handle that always means the caller
+    import resource
+
+    return of_rusage(resource.getrusage(resource.RUSAGE_SELF))

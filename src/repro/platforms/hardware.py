@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from repro.environment import child_environment
+from repro.platforms.system import SYSTEM
 
 _PROGRAM_TIMEOUT_S = 5.0
 
@@ -76,6 +77,17 @@ def unique_id(system: str, probe: Probe) -> str:
     if system == "win32":
         return _registry(probe, r"HKLM\SOFTWARE\Microsoft\Cryptography", "MachineGuid")
     return ""
+
+
+_PRIORITIES = {64: "idle", 16384: "below normal", 32: "normal", 32768: "above normal", 128: "high", 256: "realtime"}
+"""Priority classes of Windows (winbase.h, *_PRIORITY_CLASS)."""
+
+
+def priority(nice: int | None, system: str = SYSTEM) -> str | None:
+    """Niceness, from "-20" to "19", or on Windows the name of the priority class; both paths inherit it."""
+    if nice is None:
+        return None
+    return _PRIORITIES.get(int(nice)) if system == "win32" else str(int(nice))
 
 
 def linux(probe: Probe, logical_cores: int) -> dict[str, Any]:

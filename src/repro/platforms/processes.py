@@ -1,0 +1,60 @@
+"""Starting small processes, giving them pipes, killing what is left of them; and the streams of this one."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+from repro.platforms.system import SYSTEM
+
+
+def speak_utf8(*streams: TextIO) -> None:
+    """Let streams take any character, also a Windows console or pipe with a code page of its own."""
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper) and (stream.encoding or "").lower().replace("-", "") != "utf8":
+            stream.reconfigure(encoding="utf-8", errors="replace")
+
+
+def thin_python() -> str:
+    """The interpreter for a small helper process.
+
+    On Windows the python.exe of a virtual environment only starts the base one as its child, so
+    the base one is named.
+    """
+    base: str = getattr(sys, "_base_executable", "") or sys.executable
+    return base
+
+
+def pass_pipes(descriptors: Sequence[int], system: str = SYSTEM) -> tuple[list[str], dict[str, Any]]:
+    """How a new process is given pipes: its arguments that name them, and options for Popen.
+
+    The process is detached from the terminal: Ctrl-C is its parent's business.
+    """
+    if system != "win32":
+        return [str(fd) for fd in descriptors], {"pass_fds": tuple(descriptors), "start_new_session": True}
+    windows_only = {name: vars(subprocess)[name] for name in ("CREATE_NEW_PROCESS_GROUP", "CREATE_NO_WINDOW")}
+    handles = [vars(importlib.import_module("msvcrt"))["get_osfhandle"](fd) for fd in descriptors]
+    for handle in handles:
+        vars(os)["set_handle_inheritable"](handle, True)
+    options = {
+        "creationflags": windows_only["CREATE_NEW_PROCESS_GROUP"] | windows_only["CREATE_NO_WINDOW"],
+        "startupinfo": vars(subprocess)["STARTUPINFO"](lpAttributeList={"handle_list": handles}),
+    }
+    return [str(handle) for handle in handles], options
+
+
+def kill_session(leader: int, system: str = SYSTEM) -> None:
+    """Kill what is left of a session whose leader was started by us; nothing left is no error.
+
+    On Windows there is nothing to do: the session's job object ends with the launcher.
+    """
+    if system != "win32" and sys.platform != "win32":
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(leader, signal.SIGKILL)
