@@ -2,12 +2,13 @@
 """Whether a long run stays as it began: memory, file handles and pace over very many trials.
 
 PYTHONPATH=src python tasks/bench_long.py [--trials 1000]        the parent, with a made-up pair
-PYTHONPATH=src python tasks/bench_long.py --real 600             a real worker: so many small registrations
+PYTHONPATH=src python tasks/bench_long.py --real 60              a real worker: small registrations for so many minutes
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import statistics
 import sys
 import tempfile
@@ -33,6 +34,7 @@ PAIR = "0.25.4-5.3.1"
 PART = 100
 """Trials at the start and at the end that are compared."""
 MIB = 2**20
+TENTHS = 10
 
 
 @dataclass
@@ -71,7 +73,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run and print the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--trials", type=int, default=1000)
-    parser.add_argument("--real", type=int, metavar="N", help="registrations by a real worker instead")
+    parser.add_argument("--real", type=float, metavar="MINUTES", help="registrations by a real worker instead")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="long-") as folder:
         try:
@@ -107,29 +109,38 @@ def report(watch: Watch) -> list[str]:
     ]
 
 
-def real(folder: Path, count: int) -> list[str]:
-    """The worker's resident memory over so many small registrations. Raises ReproError where it cannot run."""
+def real(folder: Path, minutes: float) -> list[str]:
+    """The worker's resident memory over small registrations. Raises ReproError where it cannot run."""
     parts = installed.load(config.load_pairs()[PAIR])
     images = custom_images(layout.DATA / "synthetic" / "fixed.tif", layout.DATA / "synthetic" / "moving.tif")
     small = load_experiments()["smoke"].conditions[0]
     ready = prepare(small, images, machine.physical_cores())
     arm = ApiArm(parts, ready, folder / "worker.log", Limits(), pair_interpreter(parts))
     resident: list[int] = []
+    tenths: list[int] = []
+    """Registrations done when each tenth of the time was over."""
     start = time.perf_counter()
     try:
-        for number in range(1, count + 1):
-            output = folder / str(number)
+        while len(tenths) < TENTHS:
+            output = folder / "out"
             output.mkdir()
-            facts = arm.run(Trial(PAIR, "smoke", small.name, 1, "api", "measure", number, 0), output)
+            facts = arm.run(Trial(PAIR, "smoke", small.name, 1, "api", "measure", len(resident) + 1, 0), output)
+            shutil.rmtree(output)
             resident.append(arm.resident_bytes() or 0)
             if "note" in facts:
-                print(f"registration {number}: {facts['note']}", file=sys.stderr)
+                print(f"registration {len(resident)}: {facts['note']}", file=sys.stderr)
+            if time.perf_counter() - start >= (len(tenths) + 1) * minutes * 60 / TENTHS:
+                tenths.append(len(resident))
     finally:
         arm.close()
-    steps = sorted({1, 10, *range(100, count, 100), count})
     return [
-        f"{count} registrations by one worker of {PAIR} in {time.perf_counter() - start:.0f} s",
-        *(f"after {step}: {resident[step - 1] / MIB:.1f} MiB resident" for step in steps if step <= count),
+        f"{len(resident)} registrations by one worker of {PAIR} in {time.perf_counter() - start:.0f} s",
+        *(
+            f"after {step}: {resident[step - 1] / MIB:.1f} MiB resident"
+            for step in sorted({1, 10, *tenths})
+            if step <= len(resident)
+        ),
+        f"most: {max(resident) / MIB:.1f} MiB",
     ]
 
 
