@@ -1,14 +1,16 @@
 """What `explain` says of measurements that were made up by a known law."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 import reportraw
-from repro import explain, measured
+from repro import explain, measured, questions
 
 PLACE = "linux-64-epyc-2c-1a2b3c4d"
 EVERYTHING = ("posted", "posted-28", "causes", "causes-orders", "causes-own", "transforms")
+PAIR = reportraw.PAIRS[0]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,10 @@ def test_the_order_is_named_where_it_matters(text: str) -> None:
 
 def test_the_four_questions_are_answered_by_what_was_measured(text: str) -> None:
     answers = text.partition("## The four questions")[2]
-    for said in ("Yes. Pool instead", "Yes, that of the histograms. 32 bins", "Yes. With 28 threads found"):
+    for said in (
+        *("It changes the ratio. Pool instead", "No, only by the work units that it makes. Told its threads, and"),
+        *("Yes, it goes with the size of the histograms. 32 bins", "Yes. With 28 threads found"),
+    ):
         assert said in answers
     assert "And that alone. With 28 threads found instead of 2, told its threads by SetNumberOfThreads" in answers
     assert "No, it is slow without it. The posted file with an affine transform" in answers
@@ -58,7 +63,7 @@ def test_the_four_questions_are_answered_by_what_was_measured(text: str) -> None
 
 def test_what_was_not_measured_is_said(text: str) -> None:
     assert "Not measured: is the executable as slow with as many work units (`work-units`); by what law" in text
-    assert "--experiment work-units --experiment scaling` does, then `merge`" in text
+    assert "--experiment scaling --experiment loading --experiment first-result` does, then `merge`" in text
     assert "Not measured: no executable of elastix 5.3.0 here." in text
 
 
@@ -82,3 +87,44 @@ def test_ratios_are_those_of_the_comparison_with_their_verdicts(found: measured.
     assert re.search(
         r"^\| pool \| threads \| threads\+pool \| [\d.]+ \[[\d., ]+\] \(no difference seen\) \|$", text, re.M
     )
+
+
+def test_every_answer_says_what_it_lacks_and_takes_what_there_is(tmp_path: Path) -> None:
+    """From the main job alone: as posted at both numbers of threads, and the first steps of the ladder."""
+    folder = reportraw.made(tmp_path, pairs=(PAIR,), experiments=("posted", "posted-28", "causes"), unavailable=False)
+    answers = explain.text(measured.read(folder)).partition("## The four questions")[2]
+    assert (
+        f"Whether it is more than its work units was not measured: `bench {PAIR} --experiment causes-orders`."
+        in answers
+    )
+    assert "Yes. With 28 threads found instead of 2, as posted, the ratio is multiplied by 6." in answers
+    assert f"once told a number was not measured: `bench {PAIR} --experiment causes-own`." in answers
+    assert "Not measured: `bench --experiment transforms` does, then `merge`." in answers
+
+
+def test_as_many_work_units_on_both_paths_are_set_beside_each_other(tmp_path: Path) -> None:
+    folder = reportraw.made(tmp_path, pairs=(PAIR,), experiments=("work-units",), unavailable=False)
+    answers = explain.text(measured.read(folder)).partition("## The four questions")[2]
+    for units in (32, 128):
+        said = f"With {units} work units on both paths, the API's under TBB: a ratio of "
+        assert re.search(re.escape(said) + r"[\d.]+ \[[\d., ]+\] \(no difference seen\)\.", answers)
+
+
+def test_the_jacobian_is_cleared_or_charged_by_what_an_affine_transform_takes() -> None:
+    def answer(bspline: float, affine: float) -> str:
+        row = {"interval": "interval", "verdict": "slower", "floor_low": "", "floor_high": ""}
+        rows = {
+            ("transforms", name): {
+                **row,
+                "ratio": f"{ratio}",
+                "ratio_low": f"{ratio * 0.98}",
+                "ratio_high": f"{ratio * 1.02}",
+            }
+            for name, ratio in (("bspline", bspline), ("affine-128-bins", affine))
+        }
+        found = measured.Measured({("m", PAIR): rows}, {("m", PAIR): {}})
+        return next(line for line in questions.answers(found) if "affine transform instead" in line)
+
+    assert "No, it is slow without it." in answer(9.0, 9.0)
+    assert "Yes, without it nothing is slow." in answer(9.0, 1.0)
+    assert "Not clear, the B-spline itself is not seen to be slow." in answer(1.0, 1.0)

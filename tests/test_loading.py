@@ -6,13 +6,14 @@ import ctypes
 import dataclasses
 import mmap
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 import parts
-from repro import batcharms, firstresults, loadarms, startup
+from repro import batcharms, explain, firstresults, loadarms, startup
 from repro.arms import Facts, Limits
 from repro.children import Launcher
 from repro.errors import TrialError
@@ -243,9 +244,11 @@ def test_times_of_rows_are_medians_over_their_trials() -> None:
 
 
 def test_what_was_not_measured_is_said() -> None:
-    nothing, place = Measured({("m", "p"): {}}, {}), ("m", "p")
-    assert "bench p --experiment loading" in "".join(startup.loading(nothing, place))
-    assert "bench p --experiment first-result" in "".join(startup.first_result(nothing, place))
+    row: Row = defaultdict(str)
+    nothing, place = Measured({("m", "1-2"): {("posted", "as-posted"): row}}, {}), ("m", "1-2")
+    assert [*startup.loading(nothing, place), *startup.first_result(nothing, place)] == []
+    assert "from which result on is a process that stays ahead (`first-result`)" in explain.text(nothing)
+    assert "--experiment loading --experiment first-result` does, then `merge`" in explain.text(nothing)
 
 
 def words(**cells: str) -> str:

@@ -31,19 +31,24 @@ class Advice:
 def advice(rows: Mapping[tuple[str, str], Row]) -> tuple[Advice, Advice]:
     """For one machine and pair, from its rows by experiment and condition: for one job, and for many.
 
-    Only rows at the machine's own threads count whose two results agree, and only those of the inputs that most
-    rows have: seconds of different work cannot be compared. Of what is as quick as the quickest, the plain API is
-    advised for one job, and the recipe for many.
+    Only rows at the machine's own threads count whose two results agree, and of one job and of many only those of
+    the inputs that most of them have: seconds of different work cannot be compared. Of what is as quick as the
+    quickest, the plain API is advised for one job, and the recipe for many.
     """
     usable = [row for row in rows.values() if _usable(row)]
-    most = Counter(map(_inputs, usable)).most_common(1)
-    usable = [row for row in usable if _inputs(row) == most[0][0]]
-    one = _best([row for row in usable if row["jobs"] == "1"], "")
-    many = _best([row for row in usable if row["jobs"] != "1"], "recipe")
+    one = _best(_alike([row for row in usable if row["jobs"] == "1"]), "")
+    many = _best(_alike([row for row in usable if row["jobs"] != "1"]), "recipe")
     return (
         Advice("One job at a time", "", missing="causes-own") if one is None else _one(one),
         Advice("Many jobs", "", missing="parallel") if many is None else _many(many),
     )
+
+
+def _alike(rows: Sequence[Row]) -> Sequence[Row]:
+    """Those that have the inputs that most of them have; rows with an interval count before those without."""
+    those = [row for row in rows if row["interval"] == "interval"] or rows
+    most = Counter(map(_inputs, those)).most_common(1)
+    return [row for row in those if _inputs(row) == most[0][0]]
 
 
 def _best(rows: Sequence[Row], strategy: str) -> Row | None:

@@ -19,7 +19,7 @@ REMOVES = {
     "a thread, Pool 4",
     "platform": "`ITK_GLOBAL_DEFAULT_THREADER=Platform` in the same way: it makes one work unit a thread, but starts "
     "its threads anew each time",
-    "units": "nothing to remove: the executable is given `-threads 28`, and with it as many work units as the API has",
+    "units": "a control, no remedy: the executable is given `-threads 28`, and with it as many work units as the API",
     "bins": "`(NumberOfHistogramBins 32)` in the parameter file, another registration: every work unit keeps a "
     "joint histogram of bins x bins",
 }
@@ -36,6 +36,8 @@ ASKS = {
     "work-units": "is the executable as slow with as many work units",
     "transforms": "does it go with the transform or with the bins",
     "scaling": "by what law does it grow",
+    "loading": "what does loading cost, and what cuts it",
+    "first-result": "from which result on is a process that stays ahead",
 }
 """The experiments that the explanation is made of, and what it does not know without them."""
 
@@ -66,6 +68,9 @@ def text(measured: Measured) -> str:
         if is_api_only(place[1]):
             continue  # these have their own section
         parts += [f"## {place[1]} on {place[0]}", ""]
+        if not any(experiment for experiment, _ in measured.rows[place]):
+            parts += [f"Not measured: {measured.rows[place]['', '']['note'] or 'the pair cannot be had here'}.", ""]
+            continue
         for experiment, found in ladders(measured, place):
             parts += [*_ladder(experiment, found), ""]
         if law := list(scalingdata.text(measured, place)):
@@ -77,7 +82,7 @@ def text(measured: Measured) -> str:
     parts += ["## The four questions of the post", "", *questions.answers(measured)]
     parts += ["", "## What to do", ""]
     for place, rows in measured.rows.items():
-        if not is_api_only(place[1]):
+        if not is_api_only(place[1]) and any(experiment for experiment, _ in rows):
             parts += [f"{place[1]} on {place[0]}:", "", *advice.text(place[1], rows), ""]
     return "\n".join(parts).rstrip() + "\n"
 
@@ -147,9 +152,6 @@ def _per_cent(share: Estimate) -> str:
 def _missing(measured: Measured, place: Place) -> Iterator[str]:
     """What nothing was said about, because nobody measured it."""
     there = {experiment for experiment, _ in measured.rows[place]}
-    if there == {""}:
-        yield f"Not measured: {measured.rows[place]['', '']['note'] or 'the pair cannot be had here'}."
-        return
     absent = {name: asks for name, asks in ASKS.items() if name not in there}
     if absent:
         listed = "; ".join(f"{asks} (`{name}`)" for name, asks in absent.items())

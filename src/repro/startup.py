@@ -21,11 +21,10 @@ def loading(measured: Measured, place: Place) -> Iterator[str]:
     rounds = measured.rounds.get(place, {}).get(LOADING, {})
     rows = {name: row for (experiment, name), row in measured.rows[place].items() if experiment == LOADING}
     if not rounds:
-        yield from _not_measured(place, LOADING)
         return
     yield "### `loading`: what a process costs before it can register"
     yield ""
-    yield "| way | seconds | of the executable's start | times the posted way is slower |"
+    yield "| way | API (s) | executable's start (s) | how many times the posted way takes as long |"
     yield "|---|---|---|---|"
     for name, logs in rounds.items():
         row = rows[name]
@@ -39,7 +38,6 @@ def first_result(measured: Measured, place: Place) -> Iterator[str]:
     """For each strategy the seconds to the 1st, 10th and 100th result, and from which on it is ahead."""
     rows = [row for (experiment, _), row in measured.rows[place].items() if experiment == FIRST and row["api_more_s"]]
     if not rows:
-        yield from _not_measured(place, FIRST)
         return
     yield "### `first-result`: from nothing to the first, the 10th and the 100th result"
     yield ""
@@ -53,11 +51,6 @@ def first_result(measured: Measured, place: Place) -> Iterator[str]:
     yield "~ is no measurement but the last measured result and as many further ones as it takes."
     yield ""
     yield from (f"* {row['condition']}: {crossing(row)}" for row in rows)
-    yield ""
-
-
-def _not_measured(place: Place, experiment: str) -> Iterator[str]:
-    yield f"Not measured: {experiment} (`bench {place[1]} --experiment {experiment}`)."
     yield ""
 
 

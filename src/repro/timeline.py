@@ -101,7 +101,10 @@ def _machine(machine: str, its: Sequence[Release]) -> Iterator[str]:
     known = [one for one in its if one.factor]
     if not known:
         return
-    yield f"On {machine}: seconds of the posted call, told no threads and told them with SetNumberOfThreads."
+    yield (
+        f"On {machine}: seconds of the posted call, told no threads and told them with SetNumberOfThreads. "
+        "They are medians; the factor, posted over told, has no interval."
+    )
     yield ""
     heads = ("itk-elastix", "ITK", "elastix inside", "threader", "work units")
     yield f"| {' | '.join((*heads, 'as posted (s)', 'told (s)', 'factor', 'executable (s)'))} |"
@@ -125,7 +128,9 @@ def _story(known: Sequence[Release]) -> str:
         first, last = its[0].itk_elastix, its[-1].itk_elastix
         factors = [one.factor for one in its if one.factor]
         span = first if first == last else f"{first} to {last}"
-        said.append(f"{'slow' if slow else 'fast'} in {span} (factor {min(factors):.3g} to {max(factors):.3g})")
+        low, high = (f"{end(factors):.3g}" for end in (min, max))
+        reach = low if low == high else f"{low} to {high}"
+        said.append(f"{'slow' if slow else 'not slow'} in {span} (factor {reach})")
     begins = f"{known[0].itk_elastix}, the oldest release measured, was already slow; " if stretches[0][0] else ""
     return f"{begins}the posted call is {', then '.join(said)}. Slow: a factor of {SLOW:g} or more."
 
