@@ -60,7 +60,7 @@ class Watch:
         process = psutil.Process()
         self.statuses.add(measurement.status)
         self.resident_bytes.append(process.memory_info().rss)
-        self.handles.append(process.num_handles() if sys.platform == "win32" else process.num_fds())
+        self.handles.append((process.num_handles if hasattr(process, "num_handles") else process.num_fds)())
         self.threads.append(process.num_threads())
         self.ended_s.append(time.perf_counter())
 

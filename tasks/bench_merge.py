@@ -7,7 +7,6 @@ Each size is merged by a process of its own, started twice: the first reads the 
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -39,14 +38,14 @@ def merge(folder: Path) -> str:
     """Merge the folder in this process; what it took."""
     started = time.perf_counter()
     from repro.merge import merge
+    from repro.platforms import used
 
     merged = merge([folder / "raw"], folder)
     wall = time.perf_counter() - started
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    peak = used.ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
+    peak = (used.peak_bytes() or 0) / 2**30
     return (
         f"{merged.measurements:9} measurements, {merged.rows:6} rows: {wall:6.2f} s "
-        f"({used.ru_utime + used.ru_stime:.1f} s of CPU), {peak:.2f} GiB"
+        f"({time.process_time():.1f} s of CPU), {peak:.2f} GiB"
     )
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
-import signal
 import sys
 import tempfile
 import time
@@ -21,7 +20,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import StopTest
@@ -30,7 +28,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [path for path in (str(ROOT / "src"), str(ROOT / "tests")) if path not in sys.path]
 
 from fuzztargets import Target, targets  # noqa: E402
+from repro import platforms  # noqa: E402
 from repro.errors import ReproError  # noqa: E402
+from repro.platforms import used  # noqa: E402
 
 HANG_S = 10.0
 """Far above what any of our parsers takes for inputs of this size, on a slow and busy machine too."""
@@ -56,7 +56,7 @@ class Tally:
 
 def fuzz(target: Target, seconds: float, first_seed: int = 0, examples: int | None = None) -> Tally:
     """Give the parser inputs until the time is over, or for so many examples; raise at the first finding."""
-    end, tally, before = time.monotonic() + seconds, Tally(), _peak_bytes()
+    end, tally, before = time.monotonic() + seconds, Tally(), used.peak_bytes() or 0
     for number in range(first_seed, first_seed + (1 << 30)):
 
         @seed(number)
@@ -76,7 +76,7 @@ def fuzz(target: Target, seconds: float, first_seed: int = 0, examples: int | No
                 _give(target, content, tally)
 
         one()
-        tally.grown_bytes = _peak_bytes() - before
+        tally.grown_bytes = (used.peak_bytes() or 0) - before
         if tally.grown_bytes > MEMORY_BYTES:
             raise MemoryError(f"{target.name}: memory grew by {tally.grown_bytes / 2**20:.0f} MiB")
         if examples or time.monotonic() >= end:
@@ -103,28 +103,16 @@ def _give(target: Target, content: bytes, tally: Tally) -> None:
 def _bounded() -> Iterator[None]:
     """Raise HangError in an input that takes too long; where signals cannot, end with a traceback."""
     faulthandler.dump_traceback_later(3 * HANG_S, exit=True)
-    if hasattr(signal, "setitimer"):
-        signal.signal(signal.SIGALRM, _hangs)
-        signal.setitimer(signal.ITIMER_REAL, HANG_S)
+    platforms.alarm(HANG_S, _hangs)
     try:
         yield
     finally:
         faulthandler.cancel_dump_traceback_later()
-        if hasattr(signal, "setitimer"):
-            signal.setitimer(signal.ITIMER_REAL, 0)
+        platforms.alarm(0, _hangs)
 
 
-def _hangs(_: int, __: FrameType | None) -> None:
+def _hangs() -> None:
     raise HangError(f"longer than {HANG_S:g} s")
-
-
-def _peak_bytes() -> int:
-    """Largest resident size of this process so far; 0 where the platform does not tell."""
-    if sys.platform == "win32":
-        return 0
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def main(arguments: Sequence[str], say: Callable[[str], None] = print) -> int:

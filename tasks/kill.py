@@ -17,10 +17,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
-import ctypes
 import itertools
 import json
-import os
 import random
 import subprocess
 import sys
@@ -34,7 +32,7 @@ from typing import Any
 import psutil
 
 import madeuprun
-from repro import cli, layout
+from repro import cli, layout, platforms
 
 REAL_PAIR = "0.25.4-5.3.1"
 GONE_S = 15.0
@@ -66,7 +64,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.run:
         return real_run(options.run) if options.real else madeuprun.main([str(options.run)])
-    adopt_orphans()
+    platforms.adopt_orphans()
     with tempfile.TemporaryDirectory(prefix="kill-") as folder:
         return campaign(Path(folder), options.kills, random.Random(options.seed), real=options.real)
 
@@ -157,19 +155,11 @@ def killed(out: Path, after_s: float, *, real: bool, whole_tree: bool) -> bool:
     return True
 
 
-def adopt_orphans() -> None:
-    """On Linux orphans become children of this process, so that none is overlooked."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
-
-
 def left_running() -> list[str]:
     """What still runs below this process after a fair time; ended orphans are reaped."""
     deadline = time.monotonic() + GONE_S
     while True:
-        with contextlib.suppress(ChildProcessError, AttributeError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+        platforms.reap()
         left = []
         for child in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):

@@ -1,32 +1,31 @@
 """Run the tasks of pixi.toml: through pixi where it is installed, else in a private venv.
 
-Standard library only. Both ways run the same commands; without pixi, every environment's command
-runs in the one venv, with the variables that the environment's activation sets.
+Standard library only, and repro.platforms, which is so too. Both ways run the same commands; without pixi, every
+environment's command runs in the one venv, with the variables that the environment's activation sets.
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import privatevenv
 from cleaning import clean
 from privatevenv import VenvError
+from repro import platforms
 from taskfile import DEFAULT, Environment, Step, TaskError, read_environments, steps
 
 ROOT = Path(__file__).resolve().parents[1]
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def launch(arguments: Sequence[str]) -> int:
@@ -79,7 +78,7 @@ def venv_variables(outer: Mapping[str, str], activation: Mapping[str, str], venv
     inner = {
         name: value for name, value in outer.items() if name not in ("PYTHONHOME", "REPRO_PAIR", "PIXI_PROJECT_ROOT")
     }
-    programs = str(privatevenv.programs(venv))
+    programs = str(platforms.venv_programs(venv))
     path = os.pathsep.join(part for part in (programs, inner.get("PATH", "")) if part)
     # uv may use the venv's Python alone, never download one.
     own = {"PATH": path, "VIRTUAL_ENV": str(venv), "UV_PYTHON_DOWNLOADS": "never"}
@@ -92,7 +91,8 @@ def call(command: Sequence[str], variables: Mapping[str, str]) -> int:
     A Ctrl-C reaches the command too: it ends in its own way, and is waited for.
     """
     interrupted = False
-    with subprocess.Popen(command, cwd=ROOT, env=variables, preexec_fn=_end_with_us()) as process:  # noqa: PLW1509
+    end_with_us = platforms.ending_with_us(signal.SIGTERM)  # politely, where this process is killed
+    with subprocess.Popen(command, cwd=ROOT, env=variables, preexec_fn=end_with_us) as process:  # noqa: PLW1509
         before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         try:
             while True:
@@ -106,14 +106,6 @@ def call(command: Sequence[str], variables: Mapping[str, str]) -> int:
     if interrupted:
         return EXIT_INTERRUPTED
     return 128 - status if status < 0 else status
-
-
-def _end_with_us() -> Callable[[], object] | None:
-    """What makes a command end politely where this process is killed; only Linux has such a thing."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def _pixi_command(pixi: str, task: str, arguments: Sequence[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """The private venv: what params/tools.txt locks, in .venv, for machines without pixi.
 
 It is there whole or not at all: the stamp that says so is written last, and a stamp that does not
-fit (another lock, another Python) means that it is made anew. Standard library only.
+fit (another lock, another Python) means that it is made anew. Standard library only, and repro.platforms.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from repro import platforms
+
 FOLDER = ".venv"
 _LOCK_FILE = Path("params/tools.txt")
 # Written first, as a sign that the folder is ours to remove; filled last.
 _STAMP = "made-by-tasks-run"
-_WINDOWS = sys.platform == "win32"
 
 Say = Callable[[str], None]
 
@@ -45,11 +46,6 @@ def ensure(root: Path, say: Say) -> Path:
     return venv
 
 
-def programs(venv: Path) -> Path:
-    """The folder of the venv's programs."""
-    return venv / ("Scripts" if _WINDOWS else "bin")
-
-
 def is_ours(venv: Path) -> bool:
     """Whether the folder was made here, finished or not."""
     return (venv / _STAMP).is_file()
@@ -66,7 +62,7 @@ def certificates(variables: Mapping[str, str]) -> dict[str, str]:
         return {"SSL_CERT_FILE": bundle, "PIP_CERT": variables.get("PIP_CERT", bundle)}
     paths = ssl.get_default_verify_paths()
     folder = Path(paths.openssl_capath)
-    known = _WINDOWS or paths.cafile is not None or (folder.is_dir() and any(folder.iterdir()))
+    known = platforms.keeps_certificates() or paths.cafile is not None or (folder.is_dir() and any(folder.iterdir()))
     return {"UV_SYSTEM_CERTS": "true"} if known and "UV_SYSTEM_CERTS" not in variables else {}
 
 
@@ -89,13 +85,13 @@ def entry(lock: str, package: str) -> str:
 
 def _stamped(venv: Path) -> str:
     try:
-        return (venv / _STAMP).read_text(encoding="utf-8") if _python(venv).exists() else ""
+        return (venv / _STAMP).read_text(encoding="utf-8") if _program(venv, "python").exists() else ""
     except OSError:
         return ""
 
 
-def _python(venv: Path) -> Path:
-    return programs(venv) / ("python.exe" if _WINDOWS else "python")
+def _program(venv: Path, name: str) -> Path:
+    return platforms.venv_programs(venv) / platforms.executable_name(name)
 
 
 def _make(venv: Path, lock: Path, stamp: str, say: Say) -> None:
@@ -109,13 +105,13 @@ def _make(venv: Path, lock: Path, stamp: str, say: Say) -> None:
     (venv / _STAMP).touch()
     base = getattr(sys, "_base_executable", sys.executable)
     _run([base, "-m", "venv", "--without-pip", str(venv)], "make the venv")
-    python = str(_python(venv))
+    python = str(_program(venv, "python"))
     # pip installs uv alone, uv the rest: ten times as fast.
     uv_alone = venv / "uv.txt"
     uv_alone.write_text(entry(lock.read_text(encoding="utf-8"), "uv"), encoding="utf-8")
     pip = _pip(base, venv, say)
     _run([*pip, "install", "--quiet", "--require-hashes", "--only-binary", ":all:", "-r", str(uv_alone)], "install uv")
-    uv = [str(programs(venv) / ("uv.exe" if _WINDOWS else "uv")), "pip", "install", "--python", python]
+    uv = [str(_program(venv, "uv")), "pip", "install", "--python", python]
     _run(
         [*uv, "--quiet", "--require-hashes", "--only-binary=:all:", "--compile-bytecode", "-r", str(lock)],
         "install the packages",
@@ -127,7 +123,7 @@ def _make(venv: Path, lock: Path, stamp: str, say: Say) -> None:
 
 def _pip(base: str, venv: Path, say: Say) -> list[str]:
     """The command of a pip that installs into the venv."""
-    python = str(_python(venv))
+    python = str(_program(venv, "python"))
     if _is_there("ensurepip"):
         _run([python, "-m", "ensurepip"], "put pip into the venv")
         return [python, "-m", "pip"]
@@ -180,23 +176,8 @@ def _alone(file: Path, say: Say) -> Iterator[None]:
     """Hold the file's lock; the system lets it go when the process ends, however it ends."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a+b") as handle:
-        if not _try_lock(handle.fileno()):
+        if not platforms.try_lock(handle.fileno()):
             say("waits for another tasks/run.py that makes the private venv")
-            while not _try_lock(handle.fileno()):
+            while not platforms.try_lock(handle.fileno()):
                 time.sleep(0.2)
         yield
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

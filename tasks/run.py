@@ -17,7 +17,8 @@ def main() -> int:
             "Run it with a newer one, for example: python3.11 tasks/run.py " + " ".join(sys.argv[1:]) + "\n"
         )
         return 2
-    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+    here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
+    sys.path[:0] = [here, os.path.join(os.path.dirname(here), "src")]  # noqa: PTH118, PTH120
     from launch import launch
 
     return launch(sys.argv[1:])

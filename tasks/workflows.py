@@ -15,6 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from repro import platforms
+
 ROOT = Path(__file__).resolve().parents[1]
 MODULE = ROOT / "params" / "actionlint"
 BUILD_S = 300
@@ -33,7 +35,7 @@ def main() -> int:
 def _built() -> str | None:
     """The program in .cache, built where it is missing or go.sum has changed; None where it cannot be."""
     lock = hashlib.sha256((MODULE / "go.sum").read_bytes()).hexdigest()[:12]
-    program = ROOT / ".cache" / "actionlint" / f"actionlint-{lock}{'.exe' if sys.platform == 'win32' else ''}"
+    program = ROOT / ".cache" / "actionlint" / platforms.executable_name(f"actionlint-{lock}")
     go = shutil.which("go")
     if not program.exists() and go:
         say(f"builds actionlint once, into {program.parent.relative_to(ROOT).as_posix()}")

@@ -18,6 +18,7 @@ import cleaning
 import launch
 import privatevenv
 import taskfile
+from repro import platforms
 from waiting import eventually, lives
 
 RUN = launch.ROOT / "tasks" / "run.py"
@@ -137,7 +138,7 @@ Calls = list[tuple[list[str], Mapping[str, str]]]
 
 
 def _pixi(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    program = folder / ("pixi.exe" if os.name == "nt" else "pixi")
+    program = folder / platforms.executable_name("pixi")
     program.write_text("")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(folder))
@@ -193,7 +194,7 @@ def test_each_step_has_its_environments_variables_and_a_failure_ends_the_chain(c
 def test_the_variables_of_a_step_are_the_venvs_own() -> None:
     outer = {"PATH": "/usr/bin", "PYTHONHOME": "/x", "REPRO_PAIR": "old", "PIXI_PROJECT_ROOT": "/y", "LANG": "C"}
     inner = launch.venv_variables(outer, {"PYTHONPATH": "src"}, Path("/venv"))
-    assert inner["PATH"] == f"{privatevenv.programs(Path('/venv'))}{os.pathsep}/usr/bin"
+    assert inner["PATH"] == f"{platforms.venv_programs(Path('/venv'))}{os.pathsep}/usr/bin"
     assert inner["PYTHONPATH"] == "src"
     assert inner["LANG"] == "C"
     assert not {"PYTHONHOME", "REPRO_PAIR", "PIXI_PROJECT_ROOT"} & set(inner)
@@ -220,7 +221,7 @@ def test_an_interrupt_waits_for_the_command_and_has_its_own_status(
         "time.sleep(60)\n"
     )
     parent = f"import os, sys, launch; sys.exit(launch.call([sys.executable, '-c', {child!r}], os.environ))"
-    variables = {**os.environ, "PYTHONPATH": str(RUN.parent)}
+    variables = {**os.environ, "PYTHONPATH": f"{RUN.parent}{os.pathsep}{launch.ROOT / 'src'}"}
     with subprocess.Popen([sys.executable, "-c", parent], env=variables, start_new_session=True) as process:
         while not ready.exists():
             assert process.poll() is None
@@ -237,7 +238,7 @@ def test_an_interrupt_waits_for_the_command_and_has_its_own_status(
 def test_a_command_ends_with_a_killed_run() -> None:
     child = "import os, time; print(os.getpid(), flush=True); time.sleep(300)"
     parent = f"import os, sys, launch; launch.call([sys.executable, '-c', {child!r}], os.environ)"
-    variables = {**os.environ, "PYTHONPATH": str(RUN.parent)}
+    variables = {**os.environ, "PYTHONPATH": f"{RUN.parent}{os.pathsep}{launch.ROOT / 'src'}"}
     with subprocess.Popen([sys.executable, "-c", parent], env=variables, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         command = int(run.stdout.readline())
@@ -260,7 +261,7 @@ def commands_run(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     def fake(command: Sequence[str], what: str) -> None:
         run.append(list(command))
         if "venv" in command:
-            python = privatevenv.programs(Path(command[-1])) / ("python.exe" if os.name == "nt" else "python")
+            python = platforms.venv_programs(Path(command[-1])) / platforms.executable_name("python")
             python.parent.mkdir()
             python.touch()
 
@@ -313,7 +314,7 @@ def test_pip_comes_from_python_else_from_the_system_else_from_debian(
     monkeypatch.setattr(privatevenv, "_is_there", lambda module: module in there)
     monkeypatch.setattr(privatevenv, "_debian_pip", lambda root: root)
     venv = _ensure(checkout)
-    base, python = commands_run[0][0], str(next(privatevenv.programs(venv).glob("python*")))
+    base, python = commands_run[0][0], str(next(platforms.venv_programs(venv).glob("python*")))
     names = {base: "<base>", python: "<venv>", str(checkout / "pip"): "<debian>"}
     command = next(command for command in commands_run if str(venv / "uv.txt") in command)
     assert [names.get(word, word) for word in command[: command.index("install")]] == pip

@@ -14,13 +14,24 @@ Nothing else asks which system it runs on, but `recipe`, which people copy and w
 system as an argument, so that tests exercise every branch on any system. The first four are used through this name.
 """
 
-from repro.platforms.processes import kill_session, pass_pipes, speak_utf8, thin_python
+from repro.platforms.processes import (
+    adopt_orphans,
+    alarm,
+    ending_with_us,
+    kill_session,
+    pass_pipes,
+    reap,
+    speak_utf8,
+    thin_python,
+    try_lock,
+)
 from repro.platforms.programs import (
     executable_name,
     libraries_beside,
     library_path_variable,
     long_path,
     python_of,
+    venv_programs,
 )
 from repro.platforms.system import (
     SYSTEM,
@@ -30,20 +41,25 @@ from repro.platforms.system import (
     can_run_scripts,
     current_platform,
     ignores_case,
+    keeps_certificates,
     users_shell,
 )
 from repro.platforms.variables import is_kept, known_as, path_separator
 
 __all__ = [
     "SYSTEM",
+    "adopt_orphans",
+    "alarm",
     "can_empty_file_cache",
     "can_fork_loaded",
     "can_pass_descriptors",
     "can_run_scripts",
     "current_platform",
+    "ending_with_us",
     "executable_name",
     "ignores_case",
     "is_kept",
+    "keeps_certificates",
     "kill_session",
     "known_as",
     "libraries_beside",
@@ -52,7 +68,10 @@ __all__ = [
     "pass_pipes",
     "path_separator",
     "python_of",
+    "reap",
     "speak_utf8",
     "thin_python",
+    "try_lock",
     "users_shell",
+    "venv_programs",
 ]

@@ -1,4 +1,4 @@
-"""Starting small processes, giving them pipes, killing what is left of them; and the streams of this one."""
+"""Starting processes, giving them pipes, killing what is left of them; locks, alarms and the streams of this one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from repro.platforms.system import SYSTEM
@@ -58,3 +58,58 @@ def kill_session(leader: int, system: str = SYSTEM) -> None:
     if system != "win32" and sys.platform != "win32":
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(leader, signal.SIGKILL)
+
+
+def ending_with_us(number: int, system: str = SYSTEM) -> Callable[[], object] | None:
+    """What Popen's child has to call (``preexec_fn``) to get this signal when its parent ends; only Linux has that."""
+    if system != "linux":
+        return None
+    prctl = _prctl()
+    return lambda: prctl(_SET_PDEATHSIG, number, 0, 0, 0)
+
+
+def adopt_orphans(system: str = SYSTEM) -> None:
+    """On Linux, become the parent of descendants whose own parent has ended, so that none is overlooked."""
+    if system == "linux":
+        _prctl()(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+_SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+
+
+def _prctl() -> Callable[..., int]:
+    import ctypes  # the command line starts without it
+
+    function: Callable[..., int] = ctypes.CDLL(None).prctl
+    return function
+
+
+def reap() -> None:
+    """Take note of children that have ended, as a parent has to; Windows has no such duty."""
+    if sys.platform != "win32":
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file for this process alone; False where another has it. It goes when the process ends."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def alarm(seconds: float, strike: Callable[[], object]) -> None:
+    """Interrupt the main thread with this call in so many seconds, 0 for not any more; Windows cannot."""
+    if sys.platform != "win32":
+        signal.signal(signal.SIGALRM, lambda *_: strike())
+        signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -28,6 +28,11 @@ def python_of(prefix: Path, system: str = SYSTEM) -> Path:
     return prefix / "python.exe" if system == "win32" else prefix / "bin" / "python"
 
 
+def venv_programs(venv: Path, system: str = SYSTEM) -> Path:
+    """The folder of a virtual environment's programs."""
+    return venv / ("Scripts" if system == "win32" else "bin")
+
+
 def long_path(path: Path, system: str = SYSTEM) -> str:
     r"""The path as text that works beyond 260 characters, which Windows allows only after ``\\\\?\\``."""
     text = str(path)

@@ -45,6 +45,11 @@ def can_run_scripts(system: str = SYSTEM) -> bool:
     return system != "win32"
 
 
+def keeps_certificates(system: str = SYSTEM) -> bool:
+    """Whether the certificates that the machine trusts are kept by the system, not in files."""
+    return system == "win32"
+
+
 def ignores_case(system: str = SYSTEM) -> bool:
     """Whether paths that differ in case name the same file, whatever the disk."""
     return system == "win32"
