@@ -176,6 +176,15 @@ def test_what_does_not_say_the_pairs_version_is_refused(tmp_path: Path, text: st
     assert str(program) in str(caught.value)
 
 
+def test_how_an_executable_was_built_is_what_it_says_of_it(tmp_path: Path) -> None:
+    said = ("elastix version: 5.3.1", "Build date: Mar 22 2026", "Compiler: GCC version 15.2.0", "ITK version: 5.4.5")
+    program = parts.program(tmp_path / "elastix", parts.script(says="\n".join((*said, "Path: /home/me"))))
+    found = executables.built_with((str(program),), {})
+    assert found == said[1:]
+    assert executables.built_with((str(tmp_path / "none"),), {}) == ()
+    assert executables.built_with((str(parts.program(tmp_path / "mute", parts.script(says=""))),), {}) == ()
+
+
 def test_a_program_that_hangs_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executables, "_VERSION_TIMEOUT_S", 0.2)
     program = parts.program(tmp_path / "elastix", f"#!{sys.executable} -IS\nimport time\ntime.sleep(600)\n")

@@ -152,9 +152,12 @@ def test_a_mac() -> None:
         "translated": "off",
         "power_plan": "low power mode",
         "governor": "unknown",
-        "smt": "unknown",
     }
     assert {key: facts[key] for key in expected} == expected
+
+
+def test_several_threads_a_core_are_told_by_the_counts() -> None:
+    assert [machine.smt(*cores) for cores in ((4, 8), (4, 4), (None, 8), (4, None))] == ["on", "off", None, None]
 
 
 def test_a_windows_machine() -> None:

@@ -1,6 +1,8 @@
 """Profiles: what perf and py-spy write becomes folded stacks without anyone's folders."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,3 +61,25 @@ def test_absent_tools_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     tool = profiling.profiler("api")
     assert tool is not None
     assert tool.name == "perf"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows hands no descriptors on")
+def test_the_worker_answers_beside_what_a_profiler_prints() -> None:
+    """A command in the profiler's place: what it prints goes to the log, its child's answer to the pipe."""
+    child = "import os; os.write(int(os.environ['REPRO_ANSWERS']), b'answer')"
+    start = f"subprocess.run([sys.executable, '-c', {child!r}], close_fds=False)"
+    tool = f"import subprocess, sys; print('banner', flush=True); {start}"
+    aside = Path(profiling.__file__).with_name("aside.py")
+    done = subprocess.run(
+        (sys.executable, "-I", "-S", str(aside), sys.executable, "-c", tool), capture_output=True, check=True
+    )
+    assert (done.stdout, done.stderr.strip()) == (b"answer", b"banner")
+
+
+def test_py_spy_is_started_aside_and_perf_as_it_is(tmp_path: Path) -> None:
+    spy, perf = (Profiler(name, f"/bin/{name}").prefix(tmp_path / "raw") for name in ("py-spy", "perf"))
+    assert spy[3].endswith("aside.py")
+    assert spy[4:6] == ("/bin/py-spy", "record")
+    assert "--native" in spy
+    assert perf[:2] == ("/bin/perf", "record")
+    assert spy[-1] == perf[-1] == "--"

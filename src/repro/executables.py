@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -172,16 +172,7 @@ def check_version(provided: Provided, expected: str) -> None:
     """
     program = layout.shown(Path(provided.command[-1]))
     try:
-        done = subprocess.run(
-            [*provided.command, "--version"],
-            check=False,
-            env=child_environment(provided.environment),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_VERSION_TIMEOUT_S,
-        )
+        done = _asked(provided.command, provided.environment, "--version")
     except (OSError, subprocess.TimeoutExpired) as error:
         raise DoesNotRunError(f"{program}: does not run here: {error}") from error
     found = re.search(r"elastix version:\s*(\S+)", done.stdout)
@@ -191,6 +182,30 @@ def check_version(provided: Provided, expected: str) -> None:
                          f"{done.returncode} and said: {' | '.join(said) or 'nothing'}")  # fmt: skip
     if found[1] != expected:
         raise FetchError(f"{program}: is elastix {found[1]}, the pair needs {expected}; give another one")
+
+
+def built_with(command: Sequence[str], environment: Mapping[str, str]) -> tuple[str, ...]:
+    """What the executable says of its build: day, compiler, CMake, ITK; empty where it says nothing."""
+    try:
+        said = _asked(command, environment, "--extended-version").stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return tuple(
+        re.findall(r"^(?:Build date|Compiler|Memory address size|CMake version|ITK version): .{1,100}$", said, re.M)
+    )
+
+
+def _asked(command: Sequence[str], environment: Mapping[str, str], option: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*command, option],
+        check=False,
+        env=child_environment(environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=_VERSION_TIMEOUT_S,
+    )
 
 
 def _program() -> str:

@@ -136,13 +136,15 @@ def _facts() -> dict[str, Any]:
     """What psutil and Python know on every system."""
     mhz = _attempt(psutil, "cpu_freq")
     affinity = _attempt(psutil.Process(), "cpu_affinity")
+    physical, logical = psutil.cpu_count(logical=False), psutil.cpu_count()
     facts: Mapping[str, Any] = {
         "platform": current_platform(),
         "arch": platform.machine(),
         "libc": " ".join(platform.libc_ver()),
         "cpu": platform.processor(),
-        "physical_cores": psutil.cpu_count(logical=False),
-        "logical_cores": psutil.cpu_count(),
+        "physical_cores": physical,
+        "logical_cores": logical,
+        "smt": smt(physical, logical),
         "usable_cores": len(affinity) if affinity else None,
         "max_mhz": round(mhz.max) if mhz and mhz.max else None,
         "memory_bytes": psutil.virtual_memory().total,
@@ -157,6 +159,11 @@ def _facts() -> dict[str, Any]:
         "environment_removed": environment.removed(),
     }
     return {key: value for key, value in facts.items() if value not in (None, "", " ")}
+
+
+def smt(physical: int | None, logical: int | None) -> str | None:
+    """Whether a core runs several threads, by the counts; Linux tells it itself (`hardware`)."""
+    return ("on" if logical > physical else "off") if physical and logical else None
 
 
 def _python_options() -> list[str]:

@@ -198,6 +198,11 @@ def _run_pair(
         **header,
         "lock": parts.installed.lock,
         "provenance": dict(parts.installed.provenance),
+        "executable_built_with": list(
+            executables.built_with(parts.installed.elastix_command, parts.installed.elastix_env)
+            if parts.installed.elastix_command
+            else ()
+        ),
         "wheels_built_with": [
             compiler
             for library in sorted((parts.installed.site_packages / "itk").glob("_ITKCommonPython.*"))
