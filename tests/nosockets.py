@@ -45,10 +45,8 @@ def forbid() -> None:
             raise OSError(ctypes.get_errno(), "prctl")
 
 
-def main() -> None:
-    """Forbid, then run the command."""
-    folder = sys.argv.pop(1)
-    forbid()
+def run_below(folder: str) -> None:
+    """Run the command in the arguments, with pairs, cache and results below the folder."""
     from repro import layout
 
     if folder != "-":
@@ -56,6 +54,13 @@ def main() -> None:
     from repro.cli import main as run
 
     run()
+
+
+def main() -> None:
+    """Forbid, then run the command."""
+    folder = sys.argv.pop(1)
+    forbid()
+    run_below(folder)
 
 
 if __name__ == "__main__":

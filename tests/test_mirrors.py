@@ -15,6 +15,7 @@ import pytest
 
 import badserver
 import debrepo
+import nowrites
 import parts
 from badserver import Answer, Server, answer
 from repro import apt, executables, images, layout, network, transfer, wheels
@@ -22,6 +23,7 @@ from repro.apt import Apt, Record
 from repro.errors import FetchError
 from repro.model import Pair
 
+DEVICES = Path("/dev")
 PAGE = b"<!doctype html><html>log in</html>"
 Fault = Callable[[Server, bytes, str], list[Answer]]
 
@@ -174,6 +176,21 @@ def test_uv_trusts_the_certificates_of_the_environment(
     assert installed(tmp_path / "target")
 
 
+@nowrites.needs_landlock
+def test_uv_writes_into_its_cache_and_the_pair_alone(
+    server: Server, pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_DEFAULT_INDEX", server.url("/simple"))
+    publish(server, [answer(body=GOOD)])
+    (tmp_path / "uv").mkdir()
+    (tmp_path / "pairs").mkdir()
+    with pytest.raises(FetchError, match="Permission denied"):
+        nowrites.within([tmp_path / "pairs", DEVICES], lambda: wheels.install(pair, tmp_path / "pairs" / "x"))
+    allowed = [tmp_path / "uv", tmp_path / "pairs", DEVICES]
+    nowrites.within(allowed, lambda: wheels.install(pair, tmp_path / "pairs" / "x"))
+    assert installed(tmp_path / "pairs" / "x")
+
+
 # The packages of Debian, by apt.
 
 
@@ -229,6 +246,15 @@ def test_a_package_that_does_not_come_as_signed_is_not_used(archive: Archive, na
     assert archive.left() == []
     archive.server.paths[archive.place] = [answer(body=archive.good)]
     (file,) = archive.packages()
+    assert file.read_bytes() == archive.good
+
+
+@debrepo.needs_apt
+@nowrites.needs_landlock
+def test_apt_writes_below_its_root_alone(archive: Archive) -> None:
+    root = archive.folder / "root"
+    root.mkdir()
+    (file,) = nowrites.within([root, DEVICES], archive.packages)
     assert file.read_bytes() == archive.good
 
 

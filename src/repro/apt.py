@@ -102,15 +102,15 @@ class Apt:
         found = mirrors(_machine_sources())
         if not found:
             raise downloads.UnreachableError("the apt of this machine uses no mirror of Debian")
-        for part in ("state/lists/partial", "cache/archives/partial", "packages"):
+        for part in ("state/lists/partial", "cache/archives/partial", "packages", "tmp"):
             (root / part).mkdir(parents=True, exist_ok=True)
         lines = [f"deb [signed-by={keyring}] {uri} {suite} main" for uri in found[:1]]
         downloads.write_atomically(root / "status", "")
         downloads.write_atomically(root / "sources.list", "\n".join(lines) + "\n")
         downloads.write_atomically(root / "apt.conf", _configuration(root))
-        return cls(
-            suite, root, {**os.environ, **network.for_apt(), "APT_CONFIG": str(root / "apt.conf"), "LC_ALL": "C.UTF-8"}
-        )
+        # Its temporary files too (keys, parts of indexes) stay below the root.
+        ours = {"APT_CONFIG": str(root / "apt.conf"), "LC_ALL": "C.UTF-8", "TMPDIR": str(root / "tmp")}
+        return cls(suite, root, {**os.environ, **network.for_apt(), **ours})
 
     def update(self) -> None:
         """Read the index of the suite from the mirror."""
