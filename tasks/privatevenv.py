@@ -25,6 +25,9 @@ FOLDER = ".venv"
 _LOCK_FILE = Path("params/tools.txt")
 # Written first, as a sign that the folder is ours to remove; filled last.
 _STAMP = "made-by-tasks-run"
+_TIMEOUT_S = 1800
+# Seconds: connections, and for pip reads too. What the user has set comes first.
+_BOUNDS = {"PIP_DEFAULT_TIMEOUT": "5", "UV_HTTP_CONNECT_TIMEOUT": "5", "UV_HTTP_TIMEOUT": "20"}
 
 Say = Callable[[str], None]
 
@@ -162,10 +165,19 @@ def _debian_pip(root: Path) -> Path:
 
 def _run(command: Sequence[str], what: str) -> None:
     variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    variables |= certificates(variables) | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    done = subprocess.run(
-        command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
+    variables = {**_BOUNDS, **variables, **certificates(variables), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    try:
+        done = subprocess.run(
+            command,
+            env=variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise VenvError(f"could not {what} within {_TIMEOUT_S} s; nothing is left half done, try again") from error
     if done.returncode:
         said = "\n".join(done.stdout.strip().splitlines()[-15:])
         raise VenvError(f"could not {what} (status {done.returncode}); nothing is left half done, try again:\n{said}")

@@ -84,6 +84,8 @@ HOSTILE: dict[str, tuple[list[Entry], str]] = {
     "trailing dot": ([("lib./a", b"x", FILE)], "not possible"),
     "control character": ([("a\nb", b"x", FILE)], "not possible"),
     "long name": ([("a" * 600, b"x", FILE)], "600 characters"),
+    "long name of a file": ([("lib/" + "a" * 256, b"x", FILE)], "not possible"),
+    "long name in bytes": ([("lib/" + "\u00e9" * 128, b"x", FILE)], "not possible"),
     "link out": ([("evil", b"../../etc/passwd", LINK)], "is a link"),
     "link absolute": ([("evil", b"/etc/passwd", LINK)], "is a link"),
     "link down": ([("evil", b"a/b", LINK)], "is a link"),

@@ -54,6 +54,38 @@ def test_no_shell_launches_anything() -> None:
     assert found == {}
 
 
+ALLOWED = ("child_environment(", "request['env']")
+
+
+def starts(code: str) -> list[str]:
+    """The environment that each process started in the code gets, as written there; empty: all of ours."""
+    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    return [
+        next((ast.unparse(keyword.value) for keyword in call.keywords if keyword.arg == "env"), "")
+        for call in calls
+        if ast.unparse(call.func) in ("subprocess.run", "subprocess.Popen")
+    ]
+
+
+def test_every_process_gets_an_allow_list_but_those_that_fetch() -> None:
+    assert starts("subprocess.run(a, env=x)\nsubprocess.Popen(b)") == ["x", ""]
+    others = {
+        file.relative_to(SOURCE / "repro").as_posix(): given
+        for file in (SOURCE / "repro").rglob("*.py")
+        if (given := {one for one in starts(file.read_text(encoding="utf-8")) if not one.startswith(ALLOWED)})
+    }
+    assert others == {
+        # uv and apt get the user's own: proxies, certificates and indexes stand there.
+        "wheels.py": {"environment()"},
+        "pairadd.py": {"wheels.environment() | {'MACOSX_DEPLOYMENT_TARGET': _NEWEST_MACOS}"},
+        "apt.py": {"dict(self.environment)", ""},
+        # In a process that has the list alone.
+        "batchworker.py": {""},
+        # A script for people, who start it themselves.
+        "recipe.py": {""},
+    }
+
+
 def test_results_name_no_user_home_checkout_host_token_or_variable(tmp_path: Path) -> None:
     home = tmp_path / "homes" / "mary.sue"
     home.mkdir(parents=True)

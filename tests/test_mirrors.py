@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
+import subprocess
 import sys
 import tempfile
 import zipfile
@@ -17,6 +19,7 @@ import badserver
 import debrepo
 import nowrites
 import parts
+import privatevenv
 from badserver import Answer, Server, answer
 from repro import apt, executables, images, layout, network, transfer, wheels
 from repro.apt import Apt, Record
@@ -189,6 +192,46 @@ def test_uv_writes_into_its_cache_and_the_pair_alone(
     allowed = [tmp_path / "uv", tmp_path / "pairs", DEVICES]
     nowrites.within(allowed, lambda: wheels.install(pair, tmp_path / "pairs" / "x"))
     assert installed(tmp_path / "pairs" / "x")
+
+
+# uv itself, by the pip of the system's Python.
+
+pip = [str(getattr(sys, "_base_executable", sys.executable)), "-m", "pip"]
+needs_pip = pytest.mark.skipif(
+    bool(subprocess.run([*pip, "--version"], capture_output=True, check=False).returncode), reason="needs pip"
+)
+
+
+def get_by_pip(folder: Path, index: str) -> Path:
+    options = ["--no-deps", f"--dest={folder}", f"--index-url={index}", "--trusted-host=index.invalid", "--retries=0"]
+    privatevenv._run([*pip, "download", *options, "itk-elastix==0.25.4"], "download")
+    return folder / WHEEL
+
+
+@needs_pip
+def test_pip_goes_through_the_proxy(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = f'<html><a href="http://index.invalid/files/{WHEEL}">{WHEEL}</a></html>'.encode()
+    server.paths["http://index.invalid/simple/itk-elastix/"] = [answer(body=page, kind="text/html")]
+    server.paths[f"http://index.invalid/files/{WHEEL}"] = [answer(body=GOOD)]
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("HTTP_PROXY", server.url())
+    assert get_by_pip(tmp_path, "http://index.invalid/simple").read_bytes() == GOOD
+
+
+@badserver.needs_openssl
+@needs_pip
+@pytest.mark.parametrize("variable", network.BUNDLES)
+def test_pip_trusts_the_certificates_of_the_environment(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.delenv("PIP_CERT", raising=False)
+    certificate = badserver.with_certificate(server, tmp_path / "ca")
+    publish(server, [answer(body=GOOD)])
+    with pytest.raises(privatevenv.VenvError, match="certificate"):
+        get_by_pip(tmp_path, server.url("/simple", "https"))
+    monkeypatch.setenv(variable, str(certificate))
+    assert get_by_pip(tmp_path, server.url("/simple", "https")).read_bytes() == GOOD
 
 
 # The packages of Debian, by apt.

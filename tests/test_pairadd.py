@@ -4,6 +4,7 @@ import datetime
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lockrules
+import parts
 from repro import downloads, layout, pairadd, wheels
 from repro.config import load_pairs, load_releases
 from repro.errors import ConfigError, FetchError, ReproError
@@ -220,3 +222,12 @@ def test_uv_is_asked_for_wheels_of_the_platform_as_of_the_day(monkeypatch: pytes
         "--only-binary=:all:",
         "--exclude-newer=2026-08-23T00:00:00Z",
     } <= set(command)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a script stands for uv")
+def test_a_uv_that_hangs_is_ended_and_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hung = parts.program(tmp_path / "uv", f"#!{sys.executable} -IS\nimport time\ntime.sleep(60)\n")
+    monkeypatch.setattr(wheels, "find_uv", lambda: hung)
+    monkeypatch.setattr(pairadd, "_TIMEOUT_S", 0.2)
+    with pytest.raises(FetchError, match=r"uv gave no wheels of osx-64 within 0\.2 s; try again"):
+        pairadd.missing_wheels(PAIR, "osx-64")

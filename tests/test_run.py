@@ -369,6 +369,12 @@ def test_a_program_that_fails_says_what_it_said() -> None:
         privatevenv._run([sys.executable, "-c", "print('last words'); raise SystemExit(3)"], "count")
 
 
+def test_a_program_that_hangs_is_ended_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(privatevenv, "_TIMEOUT_S", 0.2)
+    with pytest.raises(privatevenv.VenvError, match=r"could not count within 0\.2 s; .*try again"):
+        privatevenv._run([sys.executable, "-c", "import time; time.sleep(60)"], "count")
+
+
 # Cleaning
 
 

@@ -22,7 +22,7 @@ from repro.errors import FetchError
 _FETCH_AGAIN = "Delete {archive} and fetch again, or give the path of an elastix of your own with --source"
 _END, _ZIP64_END = b"PK\5\6", b"PK\6\7"
 _END_BYTES, _LONGEST_COMMENT = 22, 1 << 16
-_NAME_CHARACTERS = 500
+_NAME_CHARACTERS, _PART_BYTES = 500, 255
 _LINKS_IN_A_ROW = 8
 _WINDOWS_NAMES = {"con", "prn", "aux", "nul"} | {f"{name}{n}" for name in ("com", "lpt") for n in range(10)}
 
@@ -123,6 +123,7 @@ def _check_entry(opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
             any(character in '\\:*?"<>|' or ord(character) < 32 for character in part)
             or part.endswith((".", " "))
             or part.split(".")[0].lower() in _WINDOWS_NAMES
+            or len(part.encode()) > _PART_BYTES
         ):
             raise _UnsafeError(f"the path {name!r} is not possible on every system")
     if entry.flag_bits & 1:

@@ -25,6 +25,7 @@ from pathlib import Path
 from repro import layout
 from repro.apt import Apt, Record
 from repro.downloads import UnreachableError
+from repro.environment import child_environment
 from repro.errors import FetchError
 
 PACKAGE = "elastix"
@@ -184,7 +185,7 @@ class _Stage:
 
 def _run(command: list[str], environment: Mapping[str, str] = {}) -> str:
     done = subprocess.run(
-        command, check=False, env={**os.environ, **environment}, capture_output=True, text=True, timeout=_TIMEOUT_S
+        command, check=False, env=child_environment(environment), capture_output=True, text=True, timeout=_TIMEOUT_S
     )
     if done.returncode:
         raise FetchError(f"{Path(command[0]).name} failed: {(done.stderr or done.stdout).strip()[-300:]}")

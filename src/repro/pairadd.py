@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-import os
 import re
 import subprocess
 import tomllib
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from repro import downloads, layout, network, wheels
+from repro import downloads, layout, wheels
 from repro.config import load_pairs, load_releases
 from repro.errors import ConfigError, FetchError
 from repro.model import PLATFORMS, Archive, Executable, Pair
@@ -162,16 +161,18 @@ def missing_wheels(pair: Pair, platform: str) -> str:
     end = f"{pair.as_of + datetime.timedelta(days=1)}T00:00:00Z"
     options = [f"--python-platform={_UV_PLATFORMS[platform]}", f"--python-version={pair.python}"]
     options += ["--only-binary=:all:", f"--exclude-newer={end}", "--quiet", "--no-header"]
-    environment = {**os.environ, "MACOSX_DEPLOYMENT_TARGET": _NEWEST_MACOS}
-    done = subprocess.run(
-        [str(wheels.find_uv()), "pip", "compile", *options, "-"],
-        input=wheels.requirements(pair),
-        env=environment | network.for_uv(),
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_S,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [str(wheels.find_uv()), "pip", "compile", *options, "-"],
+            input=wheels.requirements(pair),
+            env=wheels.environment() | {"MACOSX_DEPLOYMENT_TARGET": _NEWEST_MACOS},
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise FetchError(f"{pair.name}: uv gave no wheels of {platform} within {_TIMEOUT_S} s; try again") from error
     if done.returncode == 0:
         return ""
     return reason_of(done.stderr, pair, platform)

@@ -22,6 +22,7 @@ from pathlib import Path, PurePath
 from repro import platforms, store
 from repro.arms import Arm
 from repro.bench import Session
+from repro.environment import child_environment
 from repro.errors import TrialError
 from repro.layout import shown
 from repro.model import Condition, Experiment, Path_, Trial
@@ -65,7 +66,12 @@ class Profiler:
         command = (self.program, "script", "-i", str(file), "-F", "comm,ip,sym,dso")
         try:
             ended = subprocess.run(
-                command, capture_output=True, check=True, timeout=_SCRIPT_S, stdin=subprocess.DEVNULL
+                command,
+                env=child_environment({}),
+                capture_output=True,
+                check=True,
+                timeout=_SCRIPT_S,
+                stdin=subprocess.DEVNULL,
             )
         except (OSError, subprocess.SubprocessError) as error:
             raise TrialError(f"perf script failed: {error}") from error

@@ -55,7 +55,7 @@ def lock_wheels(pair: Pair) -> str:
             command,
             check=False,
             input=asked,
-            env=_environment(),
+            env=environment(),
             capture_output=True,
             text=True,
             timeout=_LOCK_TIMEOUT_S,
@@ -106,7 +106,7 @@ def install(pair: Pair, target: Path, *, offline: bool = False, say: Callable[[s
     command += [f"--python={sys.executable}", f"--python-version={target_python(pair)}", f"--requirements={lock}"]
     process = subprocess.Popen(
         [*command, *(["--offline"] if offline else [])],
-        env=_environment(),
+        env=environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -204,7 +204,7 @@ def _normalised(name: str) -> str:
     return name.lower().replace("_", "-").replace(".", "-").strip()
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """The user's own, so that proxies and indexes set for uv hold, with the CA bundle that other
     tools are told of."""
     bounds = {"UV_HTTP_CONNECT_TIMEOUT": f"{transfer.CONNECT_S:g}", "UV_HTTP_TIMEOUT": f"{transfer.READ_S:g}"}
