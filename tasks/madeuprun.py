@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from repro import cli, layout, merge, session
+from repro import benchcommands, cli, layout, merge, session
 from repro.arms import Limits
 from repro.images import ImageSet
 from repro.installed import Installed
@@ -60,7 +60,7 @@ def run(out: Path, chosen: Experiment, seconds: str = "0.01", timeout_s: float =
     )
 
     def work() -> int:
-        status = cli.measure(options, ready(chosen, seconds))
+        status = benchcommands.measure(options, ready(chosen, seconds))
         if status == 0:
             merge.merge([out], out)
         return status
