@@ -112,7 +112,7 @@ def test_as_many_work_units_on_both_paths_are_set_beside_each_other(tmp_path: Pa
 
 def test_the_jacobian_is_cleared_or_charged_by_what_an_affine_transform_takes() -> None:
     def answer(bspline: float, affine: float) -> str:
-        row = {"interval": "interval", "verdict": "slower", "floor_low": "", "floor_high": ""}
+        row = {"interval": "interval", "verdict": "slower", "status": "ok", "floor_low": "", "floor_high": ""}
         rows = {
             ("transforms", name): {
                 **row,

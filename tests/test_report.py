@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import rawdata
 import reportraw
-from repro import curvesections, jobsections, report, reportdata, reportmarkdown, rungs, svg, wording
+from repro import curvesections, jobsections, measured, report, reportdata, reportmarkdown, rungs, spread, svg, wording
 from repro.answers import answers
 from repro.columns import COMPARISON, TRIALS
 from repro.errors import StoreError
@@ -206,6 +206,20 @@ def test_a_ratio_stands_with_its_verdict_wherever_it_stands(tmp_path: Path, mach
     assert seen == expected | ({"platforms"} if len(machines) > 1 else set())
     assert "(slower)" in made.lead.much
     assert made.lead.remedy.endswith("(no difference seen).")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_ratio_of_results_that_disagree_is_marked_wherever_it_stands(tmp_path: Path) -> None:
+    made_from(tmp_path, agreement_px=5.0)
+    data = reportdata.read(tmp_path)
+    row = next(row for row in data.compared if row["experiment"] == "posted")
+    assert row["status"] == "disagree"
+    assert wording.judged(row).endswith("(slower; results disagree)")
+    assert spread.of_rows([row]).judged == wording.judged(row)
+    assert spread.of_rows([row, {**row, "status": "ok"}]).disagree
+    found = measured.read(tmp_path).ratio((row["machine"], row["pair"]), "posted", row["condition"])
+    assert found is not None
+    assert measured.said(found) == wording.judged(row)
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -220,7 +220,7 @@ def _remedy(ladder: Rungs | None) -> str:
 
 
 def _short(rung: Rung) -> str:
-    return with_verdict(ratio(rung.ratio.value), *rung.verdicts)
+    return with_verdict(ratio(rung.ratio.value), *rung.verdicts, disagree=rung.ratio.disagree)
 
 
 def where(ladder: Rungs) -> str:

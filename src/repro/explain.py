@@ -72,7 +72,7 @@ def text(measured: Measured) -> str:
             parts += [f"Not measured: {measured.rows[place]['', '']['note'] or 'the pair cannot be had here'}.", ""]
             continue
         for experiment, found in ladders(measured, place):
-            parts += [*_ladder(experiment, found), ""]
+            parts += [*_ladder(experiment, found), *_besides(measured, place, experiment, found), ""]
         if law := list(scalingdata.text(measured, place)):
             parts += ["### `scaling`: by what law the time grows", "", *law, ""]
         parts += [*startup.loading(measured, place), *startup.first_result(measured, place)]
@@ -122,6 +122,21 @@ def _ladder(experiment: str, found: Ladder) -> Iterator[str]:
     yield ""
     for account in found.accounts:
         yield _account(account)
+
+
+def _besides(measured: Measured, place: Place, experiment: str, found: Ladder) -> Iterator[str]:
+    """What a reader has to know of the ratios of a ladder besides their intervals."""
+    rows = measured.rows[place]
+    files = {rows.get(name, {}).get("params_sha256") for name in ((experiment, POSTED), WHOLE[experiment])} - {None}
+    said_so = []
+    if len(files) > 1:
+        said_so.append(f"The parameter file of `{'/'.join(WHOLE[experiment])}` is another one than the ladder's.")
+    if any(one.disagree for one in (found.posted, found.whole, found.fair, *(a.left for a in found.accounts)) if one):
+        said_so.append(
+            "Where results disagree the two paths did not do the same work: the notes of comparison.csv say how far "
+            "apart the results are and what explains it, docs/method.md why."
+        )
+    yield from ("", " ".join(said_so)) if said_so else ()
 
 
 def _orders(steps: tuple[Step, ...]) -> str:

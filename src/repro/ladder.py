@@ -53,6 +53,8 @@ class Estimate:
     """What a ratio or a factor says, as `stats.verdict` has it of its interval and the noise floor; empty: too few
     rounds to say. A factor that is no ratio of the API to the executable says `DIFFERENCE` instead of slower or
     faster. None: it is a share."""
+    disagree: bool = False
+    """Of a ratio: whether the results of the two paths are not the same."""
 
 
 @dataclass(frozen=True, slots=True)

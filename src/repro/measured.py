@@ -39,7 +39,7 @@ class Measured:
             return None
         if row["interval"] != "interval":
             low = high = None
-        return Estimate(value, low, high, row["verdict"])
+        return Estimate(value, low, high, row["verdict"], row["status"] == "disagree")
 
     def floor(self, place: Place, experiment: str, condition: str) -> Floor:
         """The noise floor that stands beside a condition; None: it was not measured."""
@@ -77,7 +77,7 @@ def said(estimate: Estimate) -> str:
         return figure
     if estimate.low is None:
         figure = f"{figure}, no interval under {MIN_ROUNDS} rounds"
-    return with_verdict(figure, estimate.verdict)
+    return with_verdict(figure, estimate.verdict, disagree=estimate.disagree)
 
 
 def _table(file: Path) -> list[dict[str, str]]:

@@ -26,6 +26,8 @@ class Spread:
     verdicts: tuple[str, ...]
     """What the ratio says, of each machine; empty: too few rounds to say."""
     machines: int = 1
+    disagree: bool = False
+    """Whether the two results are not the same, on any of the machines."""
 
     @property
     def cell(self) -> str:
@@ -35,7 +37,7 @@ class Spread:
     @property
     def judged(self) -> str:
         """`10.9 [10.4, 11.3] (slower)`."""
-        return with_verdict(self.cell, *self.verdicts)
+        return with_verdict(self.cell, *self.verdicts, disagree=self.disagree)
 
 
 def best_rows(rows: Iterable[Row]) -> list[Row]:
@@ -51,11 +53,14 @@ def best_rows(rows: Iterable[Row]) -> list[Row]:
 def of_rows(rows: Sequence[Row]) -> Spread:
     """The ratio of one row, or the median and reach over the machines of several."""
     verdicts = tuple(row["verdict"] or "" for row in rows)
+    disagree = any(row["status"] == "disagree" for row in rows)
     if len(rows) > 1:
         ratios = [row["ratio"] for row in rows]
-        return Spread(statistics.median(ratios), min(ratios), max(ratios), "machines", verdicts, len(rows))
+        value, low, high = statistics.median(ratios), min(ratios), max(ratios)
+        return Spread(value, low, high, "machines", verdicts, len(rows), disagree)
     (row,) = rows
     low, high = finite(row["ratio_low"]), finite(row["ratio_high"])
     if low is None or high is None:
-        return Spread(row["ratio"], row["ratio"], row["ratio"], "single", verdicts)
-    return Spread(row["ratio"], low, high, "interval" if row["interval"] == "interval" else "range", verdicts)
+        return Spread(row["ratio"], row["ratio"], row["ratio"], "single", verdicts, disagree=disagree)
+    kind: Kind = "interval" if row["interval"] == "interval" else "range"
+    return Spread(row["ratio"], low, high, kind, verdicts, disagree=disagree)

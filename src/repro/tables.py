@@ -94,7 +94,7 @@ def ratios(results: Sequence[ConditionResult]) -> Rows:
             "ratio",
             "of",
             "verdict",
-            "results apart (px)",
+            "apart (px)",
         ),
         rows=tuple(_ratio_row(result, complete) for result, complete in measured),
         remark="merge says what is a difference, with the noise floor; explain says why" if measured else "",

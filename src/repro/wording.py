@@ -69,15 +69,18 @@ def reach(value: float | None, low: float | None, high: float | None) -> str:
 
 def judged(row: Mapping[str, Any]) -> str:
     """`0.94 [0.91, 1.02] (no difference seen)`: the ratio of a row with what it says."""
-    return UNKNOWN if finite(row["ratio"]) is None else with_verdict(interval(row), row["verdict"])
+    if finite(row["ratio"]) is None:
+        return UNKNOWN
+    return with_verdict(interval(row), row["verdict"], disagree=row["status"] == "disagree")
 
 
-def with_verdict(figure: str, *verdicts: str | None, where: str = "on {}") -> str:
+def with_verdict(figure: str, *verdicts: str | None, where: str = "on {}", disagree: bool = False) -> str:
     """`0.94 (no difference seen)`: wherever a ratio stands by itself it stands with its verdict, by this function.
 
     Of several ratios, `where` says which so many have another verdict: `0.84 to 1.1 (faster on 2 and slower on 1)`.
+    A ratio of two results that are not the same is marked: `13.5 (slower; results disagree)`.
     """
-    return f"{figure} ({verdicts_words(verdicts, where)})"
+    return f"{figure} ({verdicts_words(verdicts, where)}{'; results disagree' if disagree else ''})"
 
 
 def verdicts_words(verdicts: Iterable[str | None], where: str = "on {}") -> str:
