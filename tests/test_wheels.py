@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from repro import downloads, layout, wheels
 from repro.config import load_pairs
 from repro.errors import FetchError
 from repro.model import Pair
+from waiting import eventually, lives
 
 PAIRS = load_pairs()
 scripts = pytest.mark.skipif(sys.platform == "win32", reason="a script stands for uv here")
@@ -109,6 +112,38 @@ def test_uv_is_stopped_after_the_total(uv: Path, tmp_path: Path, monkeypatch: py
     (uv.parent / "does.py").write_text("import time\ntime.sleep(60)")
     with pytest.raises(FetchError, match=r"within 0\.3 s and was stopped; fetch again"):
         wheels.install(_with_lock(tmp_path, monkeypatch), tmp_path / "target")
+
+
+_HANGS = "(here / 'pid').write_text(str(os.getpid()))\nprint('Downloading x', file=sys.stderr, flush=True)\n"
+_HANGS += "import time\ntime.sleep(300)"
+
+
+@scripts
+def test_ctrl_c_ends_uv(uv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: str) -> None:
+        raise KeyboardInterrupt
+
+    (uv.parent / "does.py").write_text(_HANGS)
+    with pytest.raises(KeyboardInterrupt):
+        wheels.install(_with_lock(tmp_path, monkeypatch), tmp_path / "target", say=interrupted)
+    assert eventually(lambda: not lives(int((uv.parent / "pid").read_text())))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent was killed")
+def test_uv_ends_with_a_killed_fetch(uv: Path, tmp_path: Path) -> None:
+    (uv.parent / "does.py").write_text(_HANGS)
+    parent = (
+        "import pathlib, sys\nfrom repro import config, wheels\nwheels.find_uv = lambda: pathlib.Path(sys.argv[1])\n"
+        "pair = config.load_pairs()['0.25.4-5.3.1']\n"
+        "wheels.install(pair, pathlib.Path(sys.argv[2]), say=lambda _: print(flush=True))"
+    )
+    command = [sys.executable, "-c", parent, str(uv), str(tmp_path / "target")]
+    variables = {**os.environ, "PYTHONPATH": str(layout.ROOT / "src")}
+    with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE) as fetch:
+        assert fetch.stdout is not None
+        fetch.stdout.readline()
+        fetch.kill()
+    assert eventually(lambda: not lives(int((uv.parent / "pid").read_text())))
 
 
 def test_a_missing_lock_says_how_to_make_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from repro import downloads, network, transfer
+from repro import downloads, network, platforms, transfer
 from repro.errors import FetchError
 
 KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp")
@@ -184,6 +185,7 @@ class Apt:
                 check=False,
                 cwd=folder or self.root,
                 env=dict(self.environment),
+                preexec_fn=platforms.ending_with_us(signal.SIGKILL),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

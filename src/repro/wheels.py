@@ -10,6 +10,7 @@ import collections
 import datetime
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -107,6 +108,7 @@ def install(pair: Pair, target: Path, *, offline: bool = False, say: Callable[[s
     process = subprocess.Popen(
         [*command, *(["--offline"] if offline else [])],
         env=environment(),
+        preexec_fn=platforms.ending_with_us(signal.SIGKILL),  # noqa: PLW1509 - one call to the system
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -121,11 +123,16 @@ def install(pair: Pair, target: Path, *, offline: bool = False, say: Callable[[s
     late.start()
     with process:
         assert process.stderr is not None
-        for line in process.stderr:
-            last.append(line.rstrip())
-            if line.startswith(("Downloading", " Downloaded")):
-                say(f"{pair.name}: {line.strip()}")
-    late.cancel()
+        try:
+            for line in process.stderr:
+                last.append(line.rstrip())
+                if line.startswith(("Downloading", " Downloaded")):
+                    say(f"{pair.name}: {line.strip()}")
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            late.cancel()
     if time.monotonic() - start >= INSTALL_TIMEOUT_S:
         raise FetchError(f"{pair.name}: uv did not install the wheels within {INSTALL_TIMEOUT_S:g} s and was stopped; "
                          "fetch again: it goes on with the files that it has whole")  # fmt: skip
