@@ -91,8 +91,9 @@ def _lines(
             if line["path"] == "api":
                 threader = condition.api.threader or "TBB"
                 line |= {"threader": threader, "default_threads": threads, "work_units": units}
-            if line["phase"] != "start":
-                line.update(more[line["path"]])
+            of_all = ("measures", "strategy", "jobs", "registrations")
+            its = more[line["path"]]
+            line.update({name: its[name] for name in of_all if name in its} if line["phase"] == "start" else its)
         # Of loading there is neither a start nor a result to compare.
         if condition.measures == "registration" or (line["kind"] != "agreement" and line["phase"] != "start"):
             yield line

@@ -223,6 +223,17 @@ def test_a_ratio_of_results_that_disagree_is_marked_wherever_it_stands(tmp_path:
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_the_lines_to_copy_keep_their_indentation(tmp_path: Path) -> None:
+    experiments = ("aa", "parallel-eight")
+    reportraw.made(tmp_path, pairs=reportraw.PAIRS[2:], experiments=experiments, unavailable=False)
+    (section,) = (one for one in report.compose(reportdata.read(tmp_path)).sections if one.name == "advice")
+    assert "ElastixPool" in "".join(section.lines)
+    compile("\n".join(section.lines), "advice", "exec")
+    report.write(tmp_path)
+    assert "\n    future = pool.submit(" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_no_difference_is_worded_so_and_gets_no_cause(tmp_path: Path) -> None:
     made_from(tmp_path, seconds={"cli": 2.0, "api": 2.0})
     (answer,) = answers(reportdata.read(tmp_path), ())

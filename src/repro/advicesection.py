@@ -8,7 +8,7 @@ from repro.advice import advice
 from repro.model import is_api_only
 from repro.page import Section
 from repro.reportdata import Data
-from repro.wording import text
+from repro.wording import code, text
 
 MOST_PLACES = 16
 """Machines times pairs that are advised in the report; `explain` has them all."""
@@ -29,7 +29,7 @@ def what_to_do(data: Data) -> Section:
                 continue
             paragraphs.append(f"{where}. {one.jobs}: {text(one.words.replace('`', ''), 500)}")
             # The lines are for copying, so a name from a file brings no other characters into them.
-            lines += [f"# {_ODD.sub('', where)}. {one.jobs}", *(text(line, 200) for line in one.python)]
+            lines += [f"# {_ODD.sub('', where)}. {one.jobs}", *(code(line) for line in one.python)]
     if not paragraphs:
         return Section(
             "advice", title, missing="No setting was measured whose result is the executable's, at this machine's "
@@ -37,5 +37,5 @@ def what_to_do(data: Data) -> Section:
         )  # fmt: skip
     if missing:
         more = " and ".join(sorted(set(missing)))
-        paragraphs.append(f"Not measured everywhere: {more}.")
+        paragraphs.append(f"Not measured for every pair: experiments {more}.")
     return Section("advice", title, tuple(paragraphs), lines=tuple(lines))

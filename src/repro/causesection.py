@@ -121,9 +121,7 @@ def _places(data: Data, measured: Measured) -> Iterator[tuple[Place, str]]:
 def _shares(explained: Explained) -> Table:
     """How much of the posted ratio the named causes account for."""
     # Of a ratio near 1 there is nothing to take apart.
-    known = [
-        (name, of, found, found.share) for name, of, found in explained if found.share and found.posted.value > 1.1
-    ]
+    known = [(name, of, found, found.share) for name, of, found in explained if found.share and found.whole.value > 1.1]
     return Table(
         caption=f"How much the causes account for: from the posted condition to {FAIR}",
         heads=("pair", "experiment", "posted ratio", "accounted for", "left unexplained"),
@@ -131,16 +129,15 @@ def _shares(explained: Explained) -> Table:
             (
                 Cell(name),
                 Cell(text(experiment)),
-                Cell(said(found.posted)),
-                Cell(
-                    f"{share.value:.0%}" + (f" [{share.low:.0%}, {share.high:.0%}]" if share.low and share.high else "")
-                ),
+                Cell(said(found.whole)),
+                Cell(explain.per_cent(share)),
                 Cell(f"{1 - share.value:.0%}"),
             )
             for name, experiment, found, share in known
         ),
         figures=frozenset({2, 3, 4}),
-        note="In per cent of the logarithm of the posted ratio, with the 95% interval.",
+        note="In per cent of the logarithm of the posted ratio, with the 95% interval. The posted ratio is that of "
+        f"{' or '.join('/'.join(place) for place in explain.WHOLE.values())} where it was measured, else the ladder's.",
     )
 
 

@@ -154,12 +154,13 @@ def _orders(steps: tuple[Step, ...]) -> str:
 
 def _account(account: Account) -> str:
     """One order: the product of its steps, its share of the whole, and what is left."""
-    share = "" if account.share is None else f", {_per_cent(account.share)} of the log of the posted ratio"
+    share = "" if account.share is None else f", {per_cent(account.share)} of the log of the posted ratio"
     changes = ", then ".join(account.changes)
     return f"* {changes}: {said(account.product)} together{share}; left is a ratio of {said(account.left)}."
 
 
-def _per_cent(share: Estimate) -> str:
+def per_cent(share: Estimate) -> str:
+    """A share with its interval."""
     ends = "" if share.low is None or share.high is None else f" [{share.low:.0%}, {share.high:.0%}]"
     return f"{share.value:.0%}{ends}"
 

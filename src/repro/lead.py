@@ -53,7 +53,9 @@ def _reach(ratios: Sequence[Spread]) -> str:
 
 def _judged(words: str, ratios: Sequence[Spread]) -> str:
     """The words with what the ratios say of all machines; of each pair its own verdict."""
-    return with_verdict(words, *(verdicts_words(one.verdicts) for one in ratios), where="with {} of the pairs")
+    return with_verdict(
+        words, *(verdicts_words(one.verdicts) for one in ratios), where=f"with {{}} of {len(ratios)} pairs"
+    )
 
 
 def _common_facts(found: Sequence[Answer]) -> str:

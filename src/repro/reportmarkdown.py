@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from repro.answers import Answer
 from repro.lead import Lead
 from repro.page import Section, Table
+from repro.wording import code
 
 MOST_CHARACTERS = 28_000
 """Below what one post of GitHub (65,536) and of Discourse (32,000) may hold."""
@@ -90,7 +91,7 @@ def _code(lines: Sequence[str], language: str = "") -> Iterator[str]:
         longest = max((len(found) for line in lines for found in re.findall(r"`+", line)), default=0)
         fence = "`" * max(3, longest + 1)
         yield f"{fence}{language}"
-        yield from (" ".join(line.split()) for line in lines)
+        yield from (code(line) for line in lines)
         yield fence
         yield ""
 

@@ -123,6 +123,11 @@ def text(value: object, longest: int = 400) -> str:
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
 
 
+def code(line: str) -> str:
+    """A line of code or a command as one line of harmless text, indented as it was."""
+    return " " * (len(line) - len(line.lstrip(" "))) + text(line, 4000)
+
+
 def listed(words: Iterable[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     *first, last = [*words] or [""]
