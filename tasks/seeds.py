@@ -23,8 +23,7 @@ WAYS = ("as it is", "put back")
 
 def main() -> None:
     """Print a line a call."""
-    from repro import config, installed, layout, transforms
-    from repro.arms import result_files
+    from repro import config, installed, layout, resultfolder, transforms
     from repro.environment import child_environment
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -38,13 +37,13 @@ def main() -> None:
         command = [*pair.elastix_command, "-f", fixed, "-m", moving, "-p", file, "-out", folder]
         environment = child_environment(pair.elastix_env)
         subprocess.run([*command, "-threads", str(THREADS)], env=environment, check=True, capture_output=True)
-        truth = transforms.read_chain(result_files(Path(folder)))
+        truth = transforms.read_chain(resultfolder.files(Path(folder)))
         for way in WAYS:
             outputs = [Path(folder, f"{way} {call}") for call in range(options.calls)]
             child = [sys.executable, "-I", "-S", __file__, "--child", str(pair.site_packages), fixed, moving, file, way]
             subprocess.run([*child, *map(str, outputs)], env=child_environment({}), check=True, capture_output=True)
             for call, output in enumerate(outputs, 1):
-                apart_px = transforms.difference_px(transforms.read_chain(result_files(output)), truth)[1]
+                apart_px = transforms.difference_px(transforms.read_chain(resultfolder.files(output)), truth)[1]
                 print(f"{options.pair}, {way}, call {call}: {apart_px:.6f} px from the executable")
 
 

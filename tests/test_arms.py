@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import parts
-from repro import arms, children
+from repro import children, resultfolder
 from repro.arms import ApiArm, Limits
 from repro.errors import TrialError
 from repro.images import ImageSet
@@ -136,4 +136,4 @@ def test_the_memory_of_a_worker_is_known(bench: Bench) -> None:
 def test_a_transform_that_was_cut_short_is_a_failed_trial(tmp_path: Path) -> None:
     (tmp_path / "TransformParameters.0.txt").write_text('(Transform "TranslationTransform")\n(TransformParameters 1')
     with pytest.raises(TrialError, match="cannot be read"):
-        arms.result_facts(tmp_path)
+        resultfolder.facts(tmp_path)

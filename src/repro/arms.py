@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from repro import elastixlog, transforms
+from repro import resultfolder
 from repro.children import Command, Launcher, LineChild, Outcome, tail_of
 from repro.environment import child_environment, itk_environment
-from repro.errors import ConfigError, TrialError
+from repro.errors import TrialError
 from repro.installed import Installed
 from repro.model import Settings, Trial
 from repro.prepare import Prepared
@@ -87,7 +87,7 @@ class CliArm:
         if trial.phase == "start":
             return self.facts(self._launcher.run(self._command(("--version",), folder)), folder)
         facts = self.facts(self._launcher.run(self.command(folder)), folder)
-        return {**facts, **result_facts(folder)}
+        return {**facts, **resultfolder.facts(folder)}
 
     def command(self, folder: Path) -> Command:
         """What registers into the folder."""
@@ -129,7 +129,44 @@ class CliArm:
         """Nothing outlives a trial."""
 
 
-class ApiArm:
+class InInterpreter:
+    """What starts children in the pair's interpreter with the pair's wheels."""
+
+    def __init__(
+        self, installed: Installed, prepared: Prepared, log: Path, limits: Limits, interpreter: str = sys.executable
+    ) -> None:
+        """The log gets what the children write to stderr."""
+        self._installed = installed
+        self._prepared = prepared
+        self._log = log
+        self._limits = limits
+        self._interpreter = interpreter
+
+    def _spawn(
+        self,
+        program: Path,
+        prefix: Sequence[str] = (),
+        options: Sequence[str] = (),
+        extra: dict[str, str] | None = None,
+    ) -> tuple[LineChild, float]:
+        """A child that has greeted, and the seconds from its start until then.
+
+        ``prefix`` stands before the interpreter, ``options`` are the interpreter's, ``extra`` variables of its own.
+        """
+        command = (self._interpreter, "-I", "-S", *options, str(program), str(self._installed.site_packages))
+        child = LineChild(
+            argv=(*prefix, *command),
+            env=environment(self._installed, self._prepared, self._prepared.condition.api, executable=False)
+            | (extra or {}),
+            cwd=self._log.parent,
+            stderr_file=self._log,
+            memory_limit_bytes=self._limits.memory_bytes,
+        )
+        child.read(self._limits.timeout_s)
+        return child, time.perf_counter() - child.started
+
+
+class ApiArm(InInterpreter):
     """A persistent worker in the pair's interpreter with the pair's wheels.
 
     It is started by the first trial, which carries the seconds of loading, and replaced after a
@@ -148,11 +185,7 @@ class ApiArm:
         prefix: tuple[str, ...] = (),
     ) -> None:
         """``prefix`` stands before the interpreter: a profiler that runs the worker."""
-        self._installed = installed
-        self._prepared = prepared
-        self._log = log
-        self._limits = limits
-        self._interpreter = interpreter
+        super().__init__(installed, prepared, log, limits, interpreter)
         self._prefix = prefix
         self._child: LineChild | None = None
         self._versions: dict[str, Any] = {}
@@ -192,7 +225,7 @@ class ApiArm:
             "peak_bytes": answer["peak_bytes"],
             **answer["used"],
             **{name: answer[name] for name in EFFECTIVE},
-            **result_facts(folder),
+            **resultfolder.facts(folder),
         }
 
     def _job(self, folder: Path) -> dict[str, Any]:
@@ -226,15 +259,8 @@ class ApiArm:
             self._first_bytes = None
 
     def _start(self) -> dict[str, Any]:
-        self._child = LineChild(
-            argv=(*self._prefix, self._interpreter, "-I", "-S", str(self.program), str(self._installed.site_packages)),
-            env=environment(self._installed, self._prepared, self._prepared.condition.api, executable=False),
-            cwd=self._log.parent,
-            stderr_file=self._log,
-            memory_limit_bytes=self._limits.memory_bytes,
-        )
-        self._child.read(self._limits.timeout_s)
-        parts = {"interpreter": time.perf_counter() - self._child.started}
+        self._child, start_s = self._spawn(self.program, self._prefix)
+        parts = {"interpreter": start_s}
         answer = self._ask({"op": "load", **self._loading()})
         parts |= answer["parts"]
         self._versions = {k: answer[k] for k in ("python", "itk", "itk_elastix")}
@@ -251,39 +277,6 @@ class ApiArm:
         if "error" in answer:
             raise TrialError(f"{request['op']} failed in the worker: {answer['error']}\n{tail_of(self._log)}")
         return answer
-
-
-def result_facts(folder: Path) -> dict[str, Any]:
-    """What a finished registration left in its output folder: log and transforms.
-
-    Raises TrialError where no transform was written.
-    """
-    log = folder / "elastix.log"
-    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-    said = elastixlog.parse(text)
-    files = result_files(folder)
-    if not files:
-        reason = "; ".join(said.errors) or tail_of(log) or "there is no elastix.log either"
-        raise TrialError(f"elastix wrote no transform: {reason}")
-    try:
-        digest = transforms.result_digest(files)
-    except ConfigError as error:  # cut short, as where the disk is full
-        raise TrialError(f"elastix wrote a transform that cannot be read: {error}") from error
-    return {
-        "resolutions_s": said.resolutions_s,
-        "estimation_s": said.estimation_s,
-        "log_threads": said.threads,
-        "elastix": said.elastix,
-        # Wheels say their ITK themselves; the executable says it in its log.
-        **({"itk": said.itk} if said.itk else {}),
-        "final_metric": said.final_metric,
-        "result_digest": digest,
-    }
-
-
-def result_files(folder: Path) -> list[Path]:
-    """TransformParameters.<n>.txt of every parameter file, in order."""
-    return sorted(folder.glob("TransformParameters.*.txt"), key=lambda file: int(file.name.split(".")[1]))
 
 
 def _raise_on_failure(outcome: Outcome, folder: Path, facts: Facts) -> None:

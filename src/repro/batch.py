@@ -3,21 +3,47 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
-from repro import tree
-from repro.arms import EFFECTIVE, ApiArm, CliArm, Facts, result_facts
+from repro import resultfolder, tree
+from repro.arms import EFFECTIVE, ApiArm, CliArm, Facts
 from repro.children import Launcher
 from repro.installed import Installed
 from repro.model import Trial
 from repro.prepare import Prepared
 
+T = TypeVar("T")
+U = TypeVar("U")
+V = TypeVar("V")
+
 HOST = Path(__file__).with_name("batchworker.py")
+
+
+def side_by_side(workers: Sequence[T], jobs: Sequence[U], run: Callable[[T, U], V]) -> tuple[list[V], list[float]]:
+    """Have the jobs run in their order, each by a worker that is free.
+
+    What came of them, and the seconds from the first start to each one's end. Raises what ``run`` raises.
+    """
+    free: SimpleQueue[T] = SimpleQueue()
+    for worker in workers:
+        free.put(worker)
+
+    def one(job: U) -> tuple[V, float]:
+        worker = free.get()
+        try:
+            return run(worker, job), time.perf_counter() - begin
+        finally:
+            free.put(worker)
+
+    with ThreadPoolExecutor(len(workers)) as pool:
+        begin = time.perf_counter()
+        done = list(pool.map(one, jobs))
+    return [result for result, _ in done], [end_s for _, end_s in done]
 
 
 class BatchCliArm(CliArm):
@@ -33,33 +59,21 @@ class BatchCliArm(CliArm):
             return super().run(trial, folder)
         folders = _folders(folder, self._prepared.registrations)
         commands = [self.command(each) for each in folders]
-        free: SimpleQueue[Launcher] = SimpleQueue()
-        for launcher in self._launchers:
-            free.put(launcher)
-
-        def one(number: int) -> tuple[Any, float]:
-            launcher = free.get()
-            try:
-                return launcher.run(commands[number]), time.perf_counter() - begin
-            finally:
-                free.put(launcher)
 
         def roots() -> list[int]:
             return [launcher.pid for launcher in self._launchers if launcher.pid is not None]
 
-        with ThreadPoolExecutor(len(self._launchers)) as pool, _memory(trial, roots) as memory:
-            begin = time.perf_counter()
-            ended = list(pool.map(one, range(len(folders))))
-            wall_s = time.perf_counter() - begin
-        used = [self.facts(outcome, each) for (outcome, _), each in zip(ended, folders, strict=True)]
+        with _memory(trial, roots) as memory:
+            outcomes, ended_s = side_by_side(self._launchers, commands, Launcher.run)
+        used = [self.facts(outcome, each) for outcome, each in zip(outcomes, folders, strict=True)]
         sums = {name: _sum(facts[name] for facts in used) for name in _SUMMED}
         return {
             **used[0],
             **sums,
-            "wall_s": wall_s,
+            "wall_s": max(ended_s),
             "jobs_s": tuple(facts["wall_s"] for facts in used),
-            "first_s": min(end for _, end in ended),
-            "peak_bytes": _largest(facts["peak_bytes"] for facts in used),
+            "first_s": min(ended_s),
+            "peak_bytes": largest(facts["peak_bytes"] for facts in used),
             **memory,
             **_results(folders),
         }
@@ -94,7 +108,7 @@ class BatchApiArm(ApiArm):
             "first_s": min(one["end_s"] for one in answers),
             "user_s": user_s,
             "system_s": system_s,
-            "peak_bytes": _largest(one.get("peak_bytes") for one in answers),
+            "peak_bytes": largest(one.get("peak_bytes") for one in answers),
             **{name: answers[0].get(name) for name in EFFECTIVE},
             **memory,
             **_results(folders),
@@ -140,7 +154,7 @@ def _memory(trial: Trial, roots: Any) -> Iterator[dict[str, Any]]:
 
 def _results(folders: Sequence[Path]) -> dict[str, Any]:
     """What the first registration left, and a note where another found something else."""
-    found = [result_facts(folder) for folder in folders]
+    found = [resultfolder.facts(folder) for folder in folders]
     different = len({facts["result_digest"] for facts in found})
     return {**found[0], **({"note": f"{different} different results in a batch"} if different > 1 else {})}
 
@@ -150,5 +164,6 @@ def _sum(values: Any) -> Any:
     return None if None in known else sum(known)
 
 
-def _largest(values: Any) -> Any:
+def largest(values: Iterable[int | None]) -> int | None:
+    """The largest of those that are known."""
     return max((value for value in values if value is not None), default=None)

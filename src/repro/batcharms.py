@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from repro import transforms
-from repro.arms import ApiArm, Arm, CliArm, Facts, Limits, environment, result_facts, result_files
-from repro.children import Launcher, LineChild, tail_of
+from repro import resultfolder, transforms
+from repro.arms import ApiArm, Arm, CliArm, Facts, InInterpreter, Limits
+from repro.batch import largest, side_by_side
+from repro.children import Launcher, tail_of
 from repro.errors import TrialError
 from repro.installed import Installed
 from repro.model import Path_, Trial
@@ -55,19 +54,7 @@ class CliBatch:
         if trial.phase == "start":
             return self._idle[0].run(trial, folder)
         folders = list(_folders(self._prepared, trial, folder))
-        begin, results_s = time.perf_counter(), []
-
-        def one(place: Path) -> Facts:
-            arm = self._idle.pop()
-            try:
-                facts = arm.run(trial, place)
-            finally:
-                self._idle.append(arm)
-            results_s.append(time.perf_counter() - begin)
-            return facts
-
-        with ThreadPoolExecutor(len(self._idle)) as pool:
-            told = list(pool.map(one, folders))
+        told, results_s = side_by_side(self._idle, folders, lambda arm, place: arm.run(trial, place))
         return _batch(told, results_s, folders, folder)
 
     def close(self) -> None:
@@ -103,31 +90,15 @@ class ApiBatch:
         """Nothing outlives a trial."""
 
 
-class PoolBatch:
+class PoolBatch(InInterpreter):
     """Registrations by the recipe's pool of ``jobs`` workers, in a fresh interpreter."""
-
-    def __init__(
-        self, installed: Installed, prepared: Prepared, log: Path, limits: Limits, interpreter: str = sys.executable
-    ) -> None:
-        self._installed = installed
-        self._prepared = prepared
-        self._log = log
-        self._limits = limits
-        self._interpreter = interpreter
 
     def run(self, trial: Trial, folder: Path) -> Facts:
         """The registrations of one trial."""
         folders = list(_folders(self._prepared, trial, folder))
         threads, images = self._prepared.threads("api") or 1, self._prepared.images
-        with LineChild(
-            argv=(self._interpreter, "-I", "-S", str(POOL_CHILD), str(self._installed.site_packages)),
-            env=environment(self._installed, self._prepared, self._prepared.condition.api, executable=False),
-            cwd=self._log.parent,
-            stderr_file=self._log,
-            memory_limit_bytes=self._limits.memory_bytes,
-        ) as child:
-            child.read(self._limits.timeout_s)
-            start_s = time.perf_counter() - child.started
+        child, start_s = self._spawn(POOL_CHILD)
+        with child:
             answer = child.ask(
                 {
                     "fixed": str(images.fixed),
@@ -143,7 +114,7 @@ class PoolBatch:
         if "error" in answer:
             raise TrialError(f"the pool failed: {answer['error']}\n{tail_of(self._log)}")
         facts = {"threads": threads, "python": answer["python"], "itk_elastix": answer["itk_elastix"]}
-        told = [facts | dict(result_facts(place)) for place in folders]
+        told = [facts | dict(resultfolder.facts(place)) for place in folders]
         return _batch(told, [start_s + each for each in answer["results_s"]], folders, folder)
 
     def close(self) -> None:
@@ -161,15 +132,14 @@ def _folders(prepared: Prepared, trial: Trial, folder: Path) -> Iterator[Path]:
 def _batch(told: Sequence[Facts], results_s: list[float], folders: Sequence[Path], folder: Path) -> dict[str, Any]:
     """The facts of the first registration, with the seconds of all; what was used is not known whole."""
     results_s.sort()
-    for file in (*result_files(folders[0]), folders[0] / "elastix.log"):
+    for file in (*resultfolder.files(folders[0]), folders[0] / "elastix.log"):
         shutil.copyfile(file, folder / file.name)
-    different = {transforms.result_digest(result_files(place)) for place in folders}
-    peaks = [facts["peak_bytes"] for facts in told if facts.get("peak_bytes")]
+    different = {transforms.result_digest(resultfolder.files(place)) for place in folders}
     of_one = ("user_s", "system_s", "voluntary_switches", "involuntary_switches")
     return {name: value for name, value in told[0].items() if name not in of_one} | {
         "wall_s": results_s[-1],
         "first_s": results_s[0],
         "results_s": tuple(results_s),
-        "peak_bytes": max(peaks) if peaks else None,
+        "peak_bytes": largest(facts.get("peak_bytes") for facts in told),
         "note": f"{len(different)} different results" if len(different) > 1 else "",
     }

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from repro import load, plan, store, transforms
-from repro.arms import Arm, result_files
+from repro import load, plan, resultfolder, store, transforms
+from repro.arms import Arm
 from repro.errors import ConfigError, TrialError
 from repro.kept import Kept
 from repro.load import Snapshot
@@ -210,7 +210,7 @@ class ConditionRun:
             fields |= self._arms[trial.arm].run(trial, folder)
             fields |= _load_by_others(before, load.snapshot(), fields)
             if "result_digest" in fields:
-                store.keep_transform(self._session.machine_folder, fields["result_digest"], result_files(folder))
+                store.keep_transform(self._session.machine_folder, fields["result_digest"], resultfolder.files(folder))
         except TrialError as error:
             fields |= {**error.facts, "status": "timeout" if error.timed_out else "failed", "note": scrub(str(error))}
         finally:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from repro.arms import WORKER, Arm, CliArm, Facts, Limits, environment
-from repro.children import Launcher, LineChild, tail_of
+from repro.arms import WORKER, Arm, CliArm, Facts, InInterpreter, Limits
+from repro.children import Launcher, tail_of
 from repro.errors import TrialError
 from repro.installed import Installed
 from repro.model import Condition, Loading, Path_, Trial
@@ -61,34 +59,21 @@ class StartArm:
         """Nothing outlives a trial."""
 
 
-class LoadArm:
+class LoadArm(InInterpreter):
     """A fresh interpreter for each trial, which loads as the condition says and ends."""
-
-    def __init__(
-        self, installed: Installed, prepared: Prepared, log: Path, limits: Limits, interpreter: str = sys.executable
-    ) -> None:
-        self._installed = installed
-        self._prepared = prepared
-        self._loading = prepared.condition.loading or Loading()
-        self._log = log
-        self._limits = limits
-        self._interpreter = interpreter
 
     def run(self, trial: Trial, folder: Path) -> Facts:  # noqa: ARG002 - the same call for every arm
         """Load once. The seconds are those from the start of the process to the registration object."""
-        if self._loading.cache == "cold":
+        loading, images = self._prepared.condition.loading or Loading(), self._prepared.images
+        request = {"op": "load_by", "by": loading.by, "fixed": str(images.fixed), "moving": str(images.moving)}
+        extra = _RECIPE_ENVIRONMENT if loading.by in ("recipe", "fork") else {}
+        if loading.cache == "cold":
             filecache.forget([self._installed.site_packages])
-        with tempfile.TemporaryDirectory(dir=folder) as nowhere, self._child(nowhere) as child:
-            child.read(self._limits.timeout_s)
-            start_s = time.perf_counter() - child.started
-            images = self._prepared.images
-            request = {
-                "op": "load_by",
-                "by": self._loading.by,
-                "fixed": str(images.fixed),
-                "moving": str(images.moving),
-            }
-            answer = child.ask(request, self._limits.timeout_s)
+        with tempfile.TemporaryDirectory(dir=folder) as nowhere:
+            bytecode = () if loading.bytecode else ("-B", "-X", f"pycache_prefix={nowhere}")
+            child, start_s = self._spawn(WORKER, options=bytecode, extra=extra)
+            with child:
+                answer = child.ask(request, self._limits.timeout_s)
         if "error" in answer:
             raise TrialError(f"loading failed in the worker: {answer['error']}\n{tail_of(self._log)}")
         # A fork begins in a process that is there already: it reports its own start.
@@ -99,14 +84,3 @@ class LoadArm:
 
     def close(self) -> None:
         """Nothing outlives a trial."""
-
-    def _child(self, nowhere: str) -> LineChild:
-        bytecode = () if self._loading.bytecode else ("-B", "-X", f"pycache_prefix={nowhere}")
-        extra = _RECIPE_ENVIRONMENT if self._loading.by in ("recipe", "fork") else {}
-        return LineChild(
-            argv=(self._interpreter, "-I", "-S", *bytecode, str(WORKER), str(self._installed.site_packages)),
-            env=environment(self._installed, self._prepared, self._prepared.condition.api, executable=False) | extra,
-            cwd=self._log.parent,
-            stderr_file=self._log,
-            memory_limit_bytes=self._limits.memory_bytes,
-        )
