@@ -78,3 +78,35 @@ def test_bins_and_sizes_are_known_by_the_checksums_that_bench_writes(tmp_path: P
     assert [found[name].bins for name in ("bins-32", "size-128")] == [32, 128]
     assert [found[name].megapixels for name in ("bins-32", "size-128")] == pytest.approx([0.065024, 0.016256])
     assert list(scalingdata.points(measured, ("m1", rawdata.PAIRS[0]), "cli")) == []
+
+
+def test_the_law_is_said_in_words_and_where_there_is_none_that_is_said() -> None:
+    digests = {bins: digest for digest, bins in scalingdata._bins().items()}
+    images = {size: digest for digest, size in scalingdata._megapixels().items()}
+    varied = [(2**n, 128, min(images)) for n in range(8)] + [(64, bins, min(images)) for bins in (16, 32, 64, 256)]
+    varied += [(64, 128, size) for size in images]
+    rows = {
+        ("scaling", f"{units}-{bins}-{size}"): {
+            **{
+                "params_sha256": digests[bins],
+                "fixed_sha256": images[size],
+                "threads": str(units),
+                "physical_cores": "2",
+            },
+            **{"work_units": str(units), "cli_work_units": str(units), "cli_median_s": ""},
+            "api_median_s": str(
+                START + SAMPLES / min(units, 2) + HISTOGRAMS * units / 64 * (bins / 128) ** 2 + IMAGE * size
+            ),
+        }
+        for units, bins, size in varied
+    }
+    (law, exponents) = scalingdata.text(Measured({("m", "1-2"): rows}, {}), ("m", "1-2"))
+    assert law.startswith(
+        "* API: 0.3 s + 1.2 s / min(units, cores) + 0.2 s x (units / 64) x (bins / 128)^2 + 0.5 s a megap"
+    )
+    assert "units^1.00" in exponents
+    assert "bins^2.00" in exponents
+    few = dict(list(rows.items())[:3])
+    (none,) = scalingdata.text(Measured({("m", "1-2"): few}, {}), ("m", "1-2"))
+    assert none.startswith("* No law: it takes 8 conditions")
+    assert list(scalingdata.text(Measured({("m", "1-2"): {}}, {}), ("m", "1-2"))) == []

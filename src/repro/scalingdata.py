@@ -13,7 +13,7 @@ from repro.experiments import load_experiments, parameter_path
 from repro.images import size_px
 from repro.layout import IMAGES_TOML
 from repro.measured import Measured, Place
-from repro.scaling import Law, Point, fit
+from repro.scaling import MIN_POINTS, Law, Point, fit
 
 EXPERIMENT = "scaling"
 PATHS = {"cli": "executable", "api": "API"}
@@ -46,7 +46,13 @@ def points(measured: Measured, place: Place, path: str) -> Iterator[Point]:
 
 def text(measured: Measured, place: Place) -> Iterator[str]:
     """The law of each path in words and figures, and what threads alone cost."""
-    for path, law in laws(measured, place).items():
+    found = laws(measured, place)
+    if not found and any(experiment == EXPERIMENT for experiment, _ in measured.rows.get(place, {})):
+        yield (
+            f"* No law: it takes {MIN_POINTS} conditions, of three numbers of work units and of bins, whose inputs are "
+            "those of the experiment."
+        )
+    for path, law in found.items():
         part, (worst, away) = law.seconds, law.worst
         yield (
             f"* {PATHS[path]}: {part['start']:.2g} s + {part['samples']:.2g} s / min(units, cores) + "
@@ -70,7 +76,7 @@ def _threads(measured: Measured, place: Place) -> Iterator[str]:
     found = {name: rows.get((EXPERIMENT, name)) for name in ("units-64", "threads-16", "threads-64")}
     for path, whose in PATHS.items():
         said = [f"{name} {float(row[column]):.3g} s" for name, row in found.items()
-                if row and row[column := f"{path}_median_s"]]  # fmt: skip
+                if row and row[column := f"{path}_median_s"] and row[_UNITS[path]] == "64"]  # fmt: skip
         if len(said) > 1:
             yield f"* {whose}, 64 work units each, asked for or made by the threads of the machine: {', '.join(said)}."
 
