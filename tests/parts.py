@@ -1,4 +1,4 @@
-"""Made-up parts of a pair, small and quick: an executable, a release archive, wheels."""
+"""Made-up parts of a pair, small and quick: an executable, a release archive, wheels, a transform."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+from madeup.elastix import TRANSFORM as TRANSFORM
 from repro.model import PLATFORMS, Archive, Executable, Pair
 
 

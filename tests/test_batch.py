@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import parts
 from repro import batch, tree
 from repro.arms import Limits
 from repro.children import Command, Launcher, Outcome
@@ -24,10 +25,6 @@ from repro.prepare import Prepared
 
 IMAGES = ImageSet("posted", Path("fixed.tif"), Path("moving.tif"), "f" * 64, "e" * 64, "")
 CONDITION = Condition("one", ("a.txt",), "posted", Settings(1, "option"), Settings(1, "method", "Pool"), jobs=2)
-TRANSFORM = """(Transform "TranslationTransform")
-(NumberOfParameters 2)
-(TransformParameters {} 0)
-"""
 
 
 def prepared(**changes: Any) -> Prepared:
@@ -74,7 +71,7 @@ class FakeLauncher:
             number = len(cls.ran)
             cls.ran.append(folder)
         time.sleep(0.02)
-        (folder / "TransformParameters.0.txt").write_text(TRANSFORM.format(1))
+        (folder / "TransformParameters.0.txt").write_text(parts.TRANSFORM.format(1))
         with cls.lock:
             cls.running -= 1
         lost = cls.lost == folder
@@ -141,7 +138,7 @@ class FakeChild:
             return {"parts": {"ready": 20.0}, "python": "3.11", "itk": "5", "itk_elastix": "1"}
         answers = []
         for number, job in enumerate(request["jobs"]):
-            text = TRANSFORM.format(1 + number * self.shift)
+            text = parts.TRANSFORM.format(1 + number * self.shift)
             Path(job["output"], "TransformParameters.0.txt").write_text(text)
             answers.append({"begin_s": number, "end_s": 2.0 + number, "peak_bytes": 10 + number, "threader": "Pool"})
         return {"wall_s": 5.0, "answers": answers}

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import parts
 from repro.arms import Arm, Facts
 from repro.bench import ConditionResult, ConditionRun, Session, Stop, Tally
 from repro.errors import TrialError
@@ -25,19 +26,6 @@ PAIR = Pair("1-2", "1", Executable("2", "2"), "3.11", datetime.date(2026, 1, 1))
 CONDITION = Condition("one", ("a.txt",), "posted", Settings(0, "option"), Settings(0, "method"))
 EXPERIMENT = Experiment("posted", "Slower?", (CONDITION,), rounds=4)
 IMAGES = ImageSet("posted", Path("fixed.tif"), Path("moving.tif"), "f" * 64, "e" * 64, "")
-TRANSFORM = """(Transform "TranslationTransform")
-(NumberOfParameters 2)
-(TransformParameters {x} 0)
-(InitialTransformParametersFileName "NoInitialTransform")
-(HowToCombineTransforms "Compose")
-(FixedImageDimension 2)
-(MovingImageDimension 2)
-(Size 4 4)
-(Index 0 0)
-(Spacing 2 2)
-(Origin 0 0)
-(Direction 1 0 0 1)
-"""
 
 
 class FakeArm:
@@ -57,7 +45,7 @@ class FakeArm:
         if trial.phase == "start":
             return {"wall_s": 0.1}
         x = self.world.shift[self.path]
-        (folder / "TransformParameters.0.txt").write_text(TRANSFORM.format(x=x))
+        (folder / "TransformParameters.0.txt").write_text(parts.TRANSFORM.format(x))
         return {"wall_s": self.world.seconds(trial), "result_digest": f"{self.path}-{x}"}
 
     def close(self) -> None:

@@ -24,19 +24,6 @@ from repro.model import Condition, LoadBy, Loading, Path_, Settings, Trial
 from repro.platforms import filecache
 from repro.prepare import Prepared
 
-TRANSFORM = """(Transform "TranslationTransform")
-(NumberOfParameters 2)
-(TransformParameters 1 2)
-(InitialTransformParametersFileName "NoInitialTransform")
-(HowToCombineTransforms "Compose")
-(FixedImageDimension 2)
-(MovingImageDimension 2)
-(Size 4 4)
-(Index 0 0)
-(Spacing 2 2)
-(Origin 0 0)
-(Direction 1 0 0 1)
-"""
 ITK = f"""
 import pathlib, sys
 class Any:
@@ -51,7 +38,7 @@ class Any:
     def GetNumberOfParameterMaps(self): return 0
     def SetOutputDirectory(self, folder): self.folder = pathlib.Path(folder)
     def UpdateLargestPossibleRegion(self):
-        (self.folder / "TransformParameters.0.txt").write_text({TRANSFORM!r})
+        (self.folder / "TransformParameters.0.txt").write_text({parts.TRANSFORM.format(1)!r})
         (self.folder / "elastix.log").write_text("")
 """
 EXECUTABLE = f"""#!{sys.executable} -IS
@@ -59,7 +46,7 @@ import pathlib, sys
 print("elastix version: 2")
 if "-out" in sys.argv:
     out = pathlib.Path(sys.argv[sys.argv.index("-out") + 1])
-    (out / "TransformParameters.0.txt").write_text({TRANSFORM!r})
+    (out / "TransformParameters.0.txt").write_text({parts.TRANSFORM.format(1)!r})
     (out / "elastix.log").write_text("")
 """
 CONDITION = Condition("one", ("a.txt",), "posted", Settings(1, "option"), Settings(1, "method"))
