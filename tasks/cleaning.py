@@ -1,4 +1,4 @@
-"""Remove what the tasks made in the checkout, and nothing else. Standard library only."""
+"""Remove what the tasks made in the checkout, and nothing else. Standard library only, and repro.platforms."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import privatevenv
+from repro import platforms
 
 _FOLDERS = (".pairs", ".cache", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis")
 _KEPT_RESULTS = ("reference",)
@@ -18,7 +19,7 @@ def clean(root: Path, say: Callable[[str], None]) -> None:
     for path in made(root):
         say(f"removes {path.relative_to(root)}")
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            shutil.rmtree(platforms.long_path(path))
         else:
             path.unlink()
     if (root / ".pixi").exists():

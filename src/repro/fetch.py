@@ -71,7 +71,7 @@ def remove_leftovers(*folders: Path) -> None:
 
             found = _LEFTOVER.fullmatch(one.name)
             if found and (int(found[1]) == os.getpid() or not psutil.pid_exists(int(found[1]))):
-                shutil.rmtree(one, ignore_errors=True) if one.is_dir() else one.unlink(missing_ok=True)
+                _remove(one) if one.is_dir() else one.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -197,7 +197,7 @@ def _new_folder(pair: Pair, root: Path) -> Iterator[Path]:
     except OSError as error:
         raise FetchError(f"{pair.name}: {layout.shown(folder)} cannot be written: {error}") from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
 
 
 def _swap_in(folder: Path, place: Path) -> None:
@@ -205,7 +205,12 @@ def _swap_in(folder: Path, place: Path) -> None:
     if place.exists():
         place.rename(old)
     folder.rename(place)
-    shutil.rmtree(old, ignore_errors=True)
+    _remove(old)
+
+
+def _remove(folder: Path) -> None:
+    """Also where uv has written deeper than Windows lets others reach."""
+    shutil.rmtree(platforms.long_path(folder), ignore_errors=True)
 
 
 def _describe(pair: Pair, platform: str, folder: Path, provided: executables.Provided | None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from repro import downloads, images, installed, layout
+from repro import downloads, images, installed, layout, platforms
 from repro.errors import ReproError, UnavailableError
 from repro.installed import Installed
 from repro.model import Pair
@@ -128,9 +128,10 @@ def _images(cache: Path) -> Iterator[str]:
 
 
 def _differs(file: Path, expected: str) -> list[str]:
-    if not file.is_file():
+    reached = Path(platforms.long_path(file))  # uv writes deeper than Windows lets others reach
+    if not reached.is_file():
         return [f"{layout.shown(file)}: is missing; fetch again"]
-    found = downloads.sha256_of(file)
+    found = downloads.sha256_of(reached)
     return (
         []
         if found == expected

@@ -68,11 +68,13 @@ def _send(pipe: int, message: Answer) -> None:
         pass  # the parent is gone; the end of the control pipe says so too
 
 
-if __name__ == "__main__":
+def _descriptors(words: list[str]) -> list[int]:
     if sys.platform == "win32":
         import msvcrt
 
-        pipes = [msvcrt.open_osfhandle(int(word), 0) for word in sys.argv[1:3]]
-    else:
-        pipes = [int(word) for word in sys.argv[1:3]]
-    sys.exit(main(*pipes))
+        return [msvcrt.open_osfhandle(int(word), 0) for word in words]
+    return [int(word) for word in words]
+
+
+if __name__ == "__main__":
+    sys.exit(main(*_descriptors(sys.argv[1:3])))
