@@ -91,7 +91,7 @@ def call(command: Sequence[str], variables: Mapping[str, str]) -> int:
     A Ctrl-C reaches the command too: it ends in its own way, and is waited for.
     """
     interrupted = False
-    end_with_us = platforms.ending_with_us(signal.SIGTERM)  # politely, where this process is killed
+    end_with_us = platforms.ending_with_us(politely=True)
     with subprocess.Popen(command, cwd=ROOT, env=variables, preexec_fn=end_with_us) as process:  # noqa: PLW1509
         before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         try:

@@ -67,7 +67,7 @@ def test_the_base_python_is_named_for_helpers(monkeypatch: pytest.MonkeyPatch) -
 
 def test_only_linux_has_ties_between_processes() -> None:
     for name in ("darwin", "win32"):
-        assert platforms.ending_with_us(15, name) is None
+        assert platforms.ending_with_us(system=name) is None
         platforms.adopt_orphans(name)
 
 

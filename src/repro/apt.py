@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
@@ -185,7 +184,7 @@ class Apt:
                 check=False,
                 cwd=folder or self.root,
                 env=dict(self.environment),
-                preexec_fn=platforms.ending_with_us(signal.SIGKILL),
+                preexec_fn=platforms.ending_with_us(),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

@@ -10,7 +10,6 @@ import collections
 import datetime
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -108,7 +107,7 @@ def install(pair: Pair, target: Path, *, offline: bool = False, say: Callable[[s
     process = subprocess.Popen(
         [*command, *(["--offline"] if offline else [])],
         env=environment(),
-        preexec_fn=platforms.ending_with_us(signal.SIGKILL),  # noqa: PLW1509 - one call to the system
+        preexec_fn=platforms.ending_with_us(),  # noqa: PLW1509 - one call to the system
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -60,11 +60,11 @@ def kill_session(leader: int, system: str = SYSTEM) -> None:
             os.killpg(leader, signal.SIGKILL)
 
 
-def ending_with_us(number: int, system: str = SYSTEM) -> Callable[[], object] | None:
-    """What Popen's child has to call (``preexec_fn``) to get this signal when its parent ends; only Linux has that."""
-    if system != "linux":
+def ending_with_us(*, politely: bool = False, system: str = SYSTEM) -> Callable[[], object] | None:
+    """What Popen's child has to call (``preexec_fn``) to be ended when its parent ends; only Linux has that."""
+    if sys.platform == "win32" or system != "linux":
         return None
-    prctl = _prctl()
+    prctl, number = _prctl(), signal.SIGTERM if politely else signal.SIGKILL
     return lambda: prctl(_SET_PDEATHSIG, number, 0, 0, 0)
 
 
