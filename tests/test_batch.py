@@ -21,6 +21,7 @@ from repro.errors import TrialError
 from repro.images import ImageSet
 from repro.installed import Installed
 from repro.model import Condition, Executable, Pair, Phase, Settings, Trial
+from repro.platforms import used
 from repro.prepare import Prepared
 
 IMAGES = ImageSet("posted", Path("fixed.tif"), Path("moving.tif"), "f" * 64, "e" * 64, "")
@@ -197,7 +198,7 @@ def test_a_program_that_fails_is_ended(program: batch.BatchApiArm, tmp_path: Pat
 def test_memory_is_sampled_in_the_warm_up_alone(
     program: batch.BatchApiArm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tree, "shared_once_bytes", lambda pids: 7 * len({*pids}))
+    monkeypatch.setattr(used, "shared_once_bytes", lambda pids: 7 * len({*pids}))
     assert run(program, tmp_path / "1", "warmup")["tree_peak_bytes"] >= 7
     assert "tree_peak_bytes" not in run(program, tmp_path / "2")
 
@@ -206,8 +207,8 @@ def test_shared_pages_are_counted_once(tmp_path: Path) -> None:
     for pid, text in ((1, "Rss: 9 kB\nPss:  3 kB\nPss_Anon: 2 kB\n"), (2, "Pss: 4 kB\n")):
         (tmp_path / str(pid)).mkdir()
         (tmp_path / str(pid) / "smaps_rollup").write_text(text)
-    assert tree.shared_once_bytes([1, 2, 3], tmp_path) == 7 * 1024
-    assert tree.shared_once_bytes([3], tmp_path) is None
+    assert used.shared_once_bytes([1, 2, 3], str(tmp_path)) == 7 * 1024
+    assert used.shared_once_bytes([3], str(tmp_path)) is None
 
 
 def test_seconds_of_a_tree_are_unknown_once_a_process_has_ended() -> None:

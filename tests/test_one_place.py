@@ -38,6 +38,8 @@ def asked(source: str) -> Iterator[str]:
                 "platform.system",
             }
             yield from (names if node.module not in OF_ONE_SYSTEM else [node.module])
+        elif isinstance(node, ast.Constant) and re.match("/(proc|sys)(/.|$)", str(node.value)):
+            yield str(node.value)
         elif isinstance(node, ast.Compare):
             sides = [side for one in (node.left, *node.comparators) for side in ast.walk(one)]
             yield from (side.value for side in sides if isinstance(side, ast.Constant) and side.value in SYSTEMS)
@@ -67,6 +69,7 @@ def test_only_one_package_asks_which_system_it_is() -> None:
         'if system in ("linux", "darwin"): pass',
         'if system.startswith("linux"): pass',
         "import platform\nplatform.system()",
+        'Path("/proc/self/io")',
     ],
 )
 def test_a_question_is_found(source: str) -> None:

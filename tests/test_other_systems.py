@@ -17,7 +17,7 @@ import pytest
 from repro import platforms, thin, verify
 from repro.children import Command, Launcher
 from repro.environment import child_environment
-from repro.platforms import filecache, forking, launcher, system
+from repro.platforms import filecache, forking, launcher, system, used
 from waiting import eventually, lives
 
 SYSTEMS = ("linux", "darwin", "win32")
@@ -93,6 +93,13 @@ def test_files_deeper_than_windows_reaches_are_checked(monkeypatch: pytest.Monke
     file.write_bytes(b"")
     monkeypatch.setattr(platforms, "long_path", lambda path: str(file) if path == Path("deep") else "")
     assert verify._differs(Path("deep"), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855") == []
+
+
+def test_what_was_read_from_the_disk_is_told_by_linux_alone(tmp_path: Path) -> None:
+    io = tmp_path / "io"
+    io.write_text("rchar: 12\nsyscr: 3\nread_bytes: 4096\ncancelled_write_bytes: 9\n")
+    assert used.disk_bytes(str(io)) == 4096
+    assert used.disk_bytes(str(tmp_path / "none")) is None
 
 
 # The launcher

@@ -1,7 +1,7 @@
 """Ways to load itk-elastix, each to the same end: two float images read and a registration object made.
 
-Part of the worker (see worker.py): the standard library, itk, recipe.py beside this file and platforms/forking.py
-below. 2-D images only.
+Part of the worker (see worker.py): the standard library, itk, recipe.py beside this file, forking.py and used.py of
+platforms/. 2-D images only.
 """
 
 from __future__ import annotations
@@ -11,11 +11,9 @@ import importlib
 import importlib.metadata
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 Files = tuple[str, str]
@@ -133,9 +131,10 @@ WAYS: dict[str, Callable[[Files, Stopwatch, Module], None]] = {
 
 def load(by: str, files: Files, module: Module) -> dict[str, Any]:
     """Load in one of the ways: the seconds of its parts, the bytes read from the disk, and the versions."""
-    before, watch = disk_bytes(), Stopwatch()
+    used = module("platforms/used")
+    before, watch = used.disk_bytes(), Stopwatch()
     WAYS[by](files, watch, module)
-    after = disk_bytes()
+    after = used.disk_bytes()
     return {
         "parts": watch.parts,
         "disk_bytes": None if before is None or after is None else after - before,
@@ -143,12 +142,3 @@ def load(by: str, files: Files, module: Module) -> dict[str, Any]:
         "itk": importlib.metadata.version("itk-core"),
         "itk_elastix": importlib.metadata.version("itk-elastix"),
     }
-
-
-def disk_bytes(io: Path = Path("/proc/self/io")) -> int | None:
-    """Bytes that this process has had read from the disk; None where the system does not tell."""
-    try:
-        found = re.search(r"^read_bytes: (\d+)", io.read_text(encoding="ascii"), re.MULTILINE)
-    except OSError:
-        return None
-    return int(found[1]) if found else None

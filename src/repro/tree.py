@@ -5,14 +5,14 @@ What a system does not tell is None, never 0.
 
 from __future__ import annotations
 
-import re
 import threading
-from collections.abc import Callable, Collection, Iterable
-from pathlib import Path
+from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Self
 
 import psutil
+
+from repro.platforms import used
 
 _EVERY_S = 0.1
 
@@ -50,21 +50,6 @@ def used_s(
     return user_s, system_s
 
 
-def shared_once_bytes(pids: Iterable[int], proc: Path = Path("/proc")) -> int | None:
-    """Memory of the processes, each shared page split among those that have it: Linux's PSS.
-
-    A process that has just ended counts nothing; None where the system does not tell.
-    """
-    found = []
-    for pid in pids:
-        try:
-            text = (proc / str(pid) / "smaps_rollup").read_text(encoding="ascii")
-        except OSError:  # gone, not ours, or no such file on this system
-            continue
-        found += [int(kilobytes) * 1024 for kilobytes in re.findall(r"^Pss:\s*(\d+) kB", text, re.MULTILINE)]
-    return sum(found) if found else None
-
-
 class Sampled:
     """Samples the memory of trees while its block runs.
 
@@ -87,7 +72,7 @@ class Sampled:
 
     def _sample(self) -> None:
         while True:
-            now = shared_once_bytes(pid for root in self._roots() for pid in processes(root))
+            now = used.shared_once_bytes(pid for root in self._roots() for pid in processes(root))
             if now is not None:
                 self.peak_bytes = max(now, self.peak_bytes or 0)
             if self._over.wait(_EVERY_S):

@@ -1,4 +1,4 @@
-"""What a process has used: CPU seconds, peak memory, context switches.
+"""What processes have used: CPU seconds, memory, context switches, reading from the disk.
 
 Standard library only and nothing of the project, so that a worker and the launcher can import
 this file alone. What a system does not tell is None, never 0.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 Usage = dict[str, float | int | None]
@@ -32,12 +33,32 @@ def peak_bytes(status: str = "/proc/self/status", system: str = sys.platform) ->
     if system in ("win32", "darwin"):
         peak: int | None = _of_this_process()["peak_bytes"]
         return peak
+    kilobytes = _told(status, "VmHWM")
+    return None if kilobytes is None else kilobytes * 1024
+
+
+def disk_bytes(io: str = "/proc/self/io") -> int | None:
+    """Bytes that this process has had read from the disk; None where the system does not tell."""
+    return _told(io, "read_bytes")
+
+
+def shared_once_bytes(pids: Iterable[int], proc: str = "/proc") -> int | None:
+    """Memory of the processes, each shared page split among those that have it: Linux's PSS.
+
+    A process that has just ended counts nothing; None where the system does not tell.
+    """
+    told = (_told(f"{proc}/{pid}/smaps_rollup", "Pss") for pid in pids)
+    found = [kilobytes * 1024 for kilobytes in told if kilobytes is not None]
+    return sum(found) if found else None
+
+
+def _told(file: str, name: str) -> int | None:
+    """The number after the name in a file of Linux's /proc (proc(5): memory is in kB); None where there is none."""
     try:
-        with open(status, encoding="ascii", errors="replace") as file:  # noqa: PTH123 - pathlib would make the launcher bigger
-            lines = [line for line in file if line.startswith("VmHWM:")]
-    except OSError:
+        with open(file, encoding="ascii", errors="replace") as lines:  # noqa: PTH123 - pathlib would make the launcher bigger
+            return next((int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), None)
+    except OSError:  # gone, not ours, or another system
         return None
-    return int(lines[0].split()[1]) * 1024 if lines else None  # always in kB: proc_pid_status(5)
 
 
 def of_rusage(used: Any, system: str = sys.platform) -> dict[str, Any]:
