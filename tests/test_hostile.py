@@ -173,6 +173,26 @@ def test_numbers_that_cannot_be_break_nothing(tmp_path: Path, clean: Path, numbe
             assert not row.get(name) or 0 < float(row[name]) < float("inf"), name
 
 
+@pytest.mark.parametrize(
+    ("table", "odd"),
+    [
+        ("fingerprint", {"logical_cores": 10**30}),
+        ("fingerprint", {"gpus": [{"memory": -(10**30)}]}),
+        ("experiment", {"own_rounds": None}),
+        ("experiment", {"own_rounds": [12]}),
+        ("experiment", {"conditions": [12]}),
+    ],
+)
+def test_a_session_line_that_cannot_be_is_left_out_with_its_place(tmp_path: Path, table: str, odd: Line) -> None:
+    file = next(rawdata.write_raw(tmp_path / "raw", experiments=("posted",), rounds=2).rglob("*.jsonl"))
+    session, *lines = map(json.loads, file.read_text().splitlines())
+    session[table] |= odd
+    file.write_text("".join(json.dumps(line) + "\n" for line in (session, *lines)))
+    merged = merge([tmp_path / "raw"], tmp_path)
+    assert [re.sub(".*/", "", one) for one in merged.broken] == ["posted.jsonl, line 1: left out: no complete session"]
+    assert merged.measurements == sum(line["kind"] == "measurement" for line in lines)
+
+
 def test_wrong_digests_and_other_versions_are_told_apart(tmp_path: Path) -> None:
     """Rows never mix inputs; what another version of elastix said stands in its column."""
     count = iter(range(10**6))
