@@ -7,11 +7,11 @@ of 0.01 is one per cent. docs/method.md says what the figures mean.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from repro.interval import MIN_ROUNDS, ends
 
@@ -88,7 +88,7 @@ def drift(values: Array) -> tuple[Array, Array]:
         signs[some] = np.sign(rise).sum(axis=1)
         slopes[some] = np.median(rise / (late - early), axis=1)
     deviation = np.sqrt(points * (points - 1) * (2 * points + 5) / 18)
-    return slopes / block, 2 * ndtr(-np.abs(signs) / deviation)
+    return slopes / block, np.array([math.erfc(z) for z in np.abs(signs) / deviation / math.sqrt(2)])
 
 
 def position_effect(log_ratios: Array, second_arm_first: NDArray[np.bool_]) -> tuple[Array, NDArray[np.bool_]]:
