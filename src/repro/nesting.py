@@ -23,11 +23,10 @@ def deep_lines(content: bytes) -> list[int]:
     if len(opened) <= DEEPEST:
         return []
     ends = np.flatnonzero(found == ord("\n"))
-    suspects, counts = np.unique(np.searchsorted(ends, opened), return_counts=True)
-    suspects = suspects[counts > DEEPEST]
-    starts = [0, *(ends + 1).tolist()]
-    stops = [*ends.tolist(), len(content)]
-    return [int(line) for line in suspects if _depth(content[starts[line] : stops[line]]) > DEEPEST]
+    counts = np.diff(np.searchsorted(opened, ends), prepend=0, append=len(opened))
+    bounds = [-1, *ends.tolist(), len(content)] if (counts > DEEPEST).any() else []
+    suspects = (int(line) for line in np.flatnonzero(counts > DEEPEST))
+    return [line for line in suspects if _depth(content[bounds[line] + 1 : bounds[line + 1]]) > DEEPEST]
 
 
 def _depth(line: bytes) -> int:
