@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -23,6 +23,9 @@ _REGISTRATIONS, _REGISTERS = (
     pl.col("measures").fill_null("registration") == "registration",
 )
 _MACHINE = ("os", "arch", "cpu", "physical_cores", "logical_cores")
+_WHOLE = {name for name, kind in SCHEMA.items() if kind == pl.Int64()}
+Machines = dict[tuple[str, str, str], dict[str, Any]]
+"""What is known of a machine, by machine, pair and session."""
 
 
 def rows(trials: pl.DataFrame, raw: Raw, known: Mapping[tuple[str, ...], Setup]) -> pl.DataFrame:
@@ -55,7 +58,7 @@ def rows(trials: pl.DataFrame, raw: Raw, known: Mapping[tuple[str, ...], Setup])
     for row in listed:
         row.update(machines.get((row["machine"], row["pair"], row["first_session"]), {}))
         row.update(judged(row, setups[row["row"]], floor.get((row["machine"], row["pair"], row["lock"]))))
-    made = listed + _unavailable(raw.sessions, {(row["machine"], row["pair"]) for row in listed})
+    made = listed + _unavailable(raw.sessions, machines, {(row["machine"], row["pair"]) for row in listed})
     made.sort(key=lambda row: (row["machine"], row["pair"]))
     return pl.from_dicts(made, schema=SCHEMA) if made else pl.DataFrame(schema=SCHEMA)
 
@@ -110,24 +113,30 @@ def _said(trials: pl.DataFrame) -> pl.DataFrame:
 
     Columns <path>_said_<name> for the names of SAID, and the names of _SAID_BY_BOTH.
     """
-    different = trials.select("row", "path", *SAID, *_SAID_BY_BOTH).unique()
+    said = _joined(trials, _SAID_BY_BOTH)
+    for path in ("cli", "api"):
+        its = _joined(trials.filter(pl.col("path") == path), SAID)
+        said = said.join(its.rename({name: f"{path}_said_{name}" for name in SAID}), on="row", how="left")
+    return said
 
-    def joined(name: str, which: pl.Expr) -> pl.Expr:
-        return pl.col(name).filter(which).drop_nulls().unique().sort().cast(pl.String).str.join(" | ")
 
-    return different.group_by("row").agg(
-        *(joined(name, pl.col("path").is_not_null()).alias(name) for name in _SAID_BY_BOTH),
-        *(
-            joined(name, pl.col("path") == path).alias(f"{path}_said_{name}")
-            for path in ("cli", "api")
-            for name in SAID
-        ),
+def _joined(trials: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """For each row the different values of each of the columns as one text; nearly always there is one."""
+    different = trials.select("row", *names).unique()
+    ends = different.group_by("row").agg(pl.col(names).min(), pl.col(names).max().name.prefix("last_"))
+    alone = pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"last_{name}")) for name in names)
+    several = different.join(ends.filter(~alone), on="row", how="semi").group_by("row")
+    return pl.concat(
+        [
+            ends.filter(alone).select("row", pl.col(names).cast(pl.String)),
+            several.agg(pl.col(names).drop_nulls().unique().sort().cast(pl.String).str.join(" | ")),
+        ]
     )
 
 
-def _machines(sessions: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, str], dict[str, Any]]:
+def _machines(sessions: Iterable[Mapping[str, Any]]) -> Machines:
     """What each session says of its machine."""
-    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    found: Machines = {}
     for session in sessions:
         facts = session.get("fingerprint", {})
         place = (str(session.get("machine")), str(session.get("pair")), str(session.get("session")))
@@ -138,19 +147,20 @@ def _machines(sessions: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, str
 
 def _fitting(name: str, value: object) -> object:
     """The value where it is of its column's kind; a fingerprint's "unknown" is not known."""
-    if SCHEMA[name] == pl.Int64():
+    if name in _WHOLE:
         return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
     return value if isinstance(value, str) and value not in ("", "unknown") else None
 
 
-def _unavailable(sessions: Iterable[Mapping[str, Any]], measured: set[tuple[str, str]]) -> list[dict[str, Any]]:
+def _unavailable(
+    sessions: Iterable[Mapping[str, Any]], machines: Machines, measured: set[tuple[str, str]]
+) -> list[dict[str, Any]]:
     """One row for each machine and pair that could not be had, with the latest reason."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    machines = _machines(sessions)
-    ordered = sorted(sessions, key=lambda session: (str(session.get("started_utc")), str(session.get("note"))))
-    for session in ordered:
+    unavailable = (session for session in sessions if session.get("status") == "unavailable")
+    for session in sorted(unavailable, key=lambda its: (str(its.get("started_utc")), str(its.get("note")))):
         owner = (str(session.get("machine")), str(session.get("pair")))
-        if session.get("status") == "unavailable" and owner not in measured:
+        if owner not in measured:
             facts = machines[(*owner, str(session.get("session")))]
             found[owner] = {
                 **facts,

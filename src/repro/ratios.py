@@ -47,7 +47,7 @@ def of_rows(rounds: pl.DataFrame) -> pl.DataFrame:
     names = ("ratio", "ratio_low", "ratio_high", "half_width", "position_effect")
     drifts = ("drift", "drift_0", "drift_1")
     found = {name: np.full(n_rows, np.nan) for name in (*names, *drifts, *(f"{name}_p" for name in drifts))}
-    outliers: list[list[int]] = [[] for _ in range(n_rows)]
+    outliers: list[tuple[int, int]] = []
     seen = np.zeros(n_rows, dtype=bool)
     for which, at in stats.by_length(lengths):
         logs = (log_1 - log_0)[at]
@@ -61,10 +61,12 @@ def of_rows(rounds: pl.DataFrame) -> pl.DataFrame:
         found["position_effect"][which], seen[which] = np.exp(effect), its_seen
         for name, values in zip(drifts, (logs, log_0[at], log_1[at]), strict=True):
             found[name][which], found[f"{name}_p"][which] = stats.drift(values)
-        for i, j in np.argwhere(np.abs(stats.robust_z(logs)) > stats.OUTLIER_Z):
-            outliers[which[i]].append(int(numbers[at[i, j]]))
-    return pl.DataFrame({"row": rows, "rounds": lengths.astype(np.int64), **found}, nan_to_null=True).with_columns(
-        pl.Series("outlier_rounds", outliers, dtype=pl.List(pl.Int64)),
+        i, j = np.nonzero(np.abs(stats.robust_z(logs)) > stats.OUTLIER_Z)
+        outliers += zip(which[i].tolist(), numbers[at[i, j]].tolist(), strict=True)
+    flagged = pl.DataFrame(outliers, schema={"at": pl.Int64, "outlier_rounds": pl.Int64}, orient="row")
+    flagged = flagged.select(rows.gather(flagged["at"]), "outlier_rounds").group_by("row").agg("outlier_rounds")
+    table = pl.DataFrame({"row": rows, "rounds": lengths.astype(np.int64), **found}, nan_to_null=True)
+    return table.join(flagged, on="row", how="left", maintain_order="left").with_columns(
         pl.Series("position_seen", seen),
         interval=pl.when(pl.col("rounds") >= MIN_ROUNDS)
         .then(pl.lit("interval"))

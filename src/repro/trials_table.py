@@ -96,8 +96,9 @@ def _runs(table: pl.DataFrame, names: Sequence[str]) -> tuple[list[tuple[str, ..
 
     Files are written condition by condition, so that runs are few and long.
     """
-    runs = table.select(run=pl.struct(names).rle()).unnest("run")
-    return runs["value"].struct.unnest().rows(), np.repeat(np.arange(runs.height), runs["len"].to_numpy())
+    starts = (pl.col(name).ne_missing(pl.col(name).shift()) for name in names)
+    its = table.select(*names, starts=pl.any_horizontal(pl.int_range(pl.len()) == 0, *starts))
+    return its.filter("starts").drop("starts").rows(), its["starts"].cum_sum().to_numpy().astype(np.intp) - 1
 
 
 def _robust_z(table: pl.DataFrame) -> pl.Series:
