@@ -148,7 +148,7 @@ def test_the_order_of_the_folders_changes_nothing(tmp_path: Path) -> None:
 def test_blocks_of_any_size_make_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = rawdata.write_raw(tmp_path / "raw", machines=("m1", "m2"), pairs=rawdata.PAIRS, rounds=3)
     merge.merge([raw], tmp_path / "whole")
-    monkeypatch.setattr(merge, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(merge, "PART_BYTES", 1)
     monkeypatch.setattr(rawfiles, "BLOCK_BYTES", 1)
     merge.merge([raw], tmp_path / "parts")
     for name in (merge.TRIALS_CSV, merge.COMPARISON_CSV):

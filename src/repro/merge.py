@@ -22,17 +22,21 @@ from repro import comparison, rawfiles, trials_table
 from repro.columns import TRIALS
 from repro.errors import EXIT_DISAGREE, EXIT_OK, EXIT_TRIAL_FAILED, StoreError
 from repro.layout import shown
-from repro.rawfiles import BLOCK_BYTES, Groups, MisplacedError
+from repro.rawfiles import Groups, MisplacedError
 from repro.store import drop_abandoned
 
 TRIALS_CSV = "trials.csv"
 COMPARISON_CSV = "comparison.csv"
 SESSIONS = "sessions.ndjson"
 """The session lines as they were read: machines, commands, versions and checksums, for the report."""
+PART_BYTES = 64 * 2**20
+"""Raw bytes of a part of the work: large enough that what a part costs by itself is little beside its lines."""
 _WORKERS = 2
 """Parts of the work in flight: while one is parsed by all cores, another is read or written."""
 _FORMULA = r"^[\t\r\x00]|^\s*[=+\-@\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]"
 """Start of a cell that a spreadsheet could run as a formula; the last four are full-width forms of the others."""
+_SPECIAL = rf'[\r\n",]|{_FORMULA}'
+"""A cell that cannot be written as it is."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,7 @@ def _parts(groups: Groups) -> Iterator[Groups]:
     for owner, files in groups:
         part.append((owner, files))
         size += sum(file.stat().st_size for file in files)
-        if size >= BLOCK_BYTES:
+        if size >= PART_BYTES:
             yield part
             part, size = [], 0
     if part:
@@ -171,24 +175,25 @@ def _rounded(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _csv(table: pl.DataFrame, *, header: bool = False) -> bytes:
-    """The table as CSV in which no text can act as a formula and no cell spans lines."""
-    texts = [name for name, kind in table.schema.items() if kind == pl.String]
-    table = table.with_columns(_harmless(table[name]) for name in texts)
+    """The table as CSV in which no text can act as a formula and no cell spans lines; empty text is no text."""
+    special = _with(table, pl.col(pl.String).unique().str.contains(_SPECIAL))
+    for name in special:
+        table = table.with_columns(pl.col(name).str.strip_chars("\r\n").str.replace_all(r"\s*[\r\n]+\s*", " | "))
+        safe = pl.when(pl.col(name).str.contains(_FORMULA)).then("'" + pl.col(name)).otherwise(pl.col(name))
+        table = table.with_columns(safe.alias(name))
+    table = table.with_columns(pl.col(name).replace("", None) for name in _with(table, pl.col(pl.String) == ""))
     buffer = io.BytesIO()
-    table.write_csv(buffer, include_header=header, line_terminator="\n")
+    # To look into every cell for what needs quotes takes a third of the time of writing.
+    table.write_csv(
+        buffer, include_header=header, line_terminator="\n", quote_style="necessary" if special else "never"
+    )
     return buffer.getvalue()
 
 
-def _harmless(column: pl.Series) -> pl.Series:
-    """The text without line ends, with an apostrophe before what could be a formula; empty text as no text."""
-    different = column.unique()
-    if different.str.contains(r"[\r\n]").any():
-        column = column.str.strip_chars("\r\n").str.replace_all(r"\s*[\r\n]+\s*", " | ")
-        different = column.unique()
-    if different.str.contains(_FORMULA).any():
-        safe = pl.when(pl.all().str.contains(_FORMULA)).then("'" + pl.all()).otherwise(pl.all())
-        column = column.to_frame().select(safe.name.keep()).to_series()
-    return column.replace("", None) if (different == "").any() else column
+def _with(table: pl.DataFrame, what: pl.Expr) -> list[str]:
+    """The columns in which that is true of a cell."""
+    found = table.select(what.any())
+    return [name for name in found.columns if found[name].item()]
 
 
 @contextlib.contextmanager

@@ -7,10 +7,12 @@ number of machines; they are parsed many at a time, as most are small.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +27,8 @@ from repro.nesting import deep_lines
 Owner = tuple[str, str]
 """Machine and pair: what the lines of one file have in common."""
 Groups = list[tuple[Owner, list[Path]]]
-BLOCK_BYTES = 32 * 2**20
+BLOCK_BYTES = 8 * 2**20
+"""Bytes parsed at once: few enough to stay in a processor's cache."""
 LOAD_PARTS = ("interpreter", "import_itk", "read_images", "registration_class")
 _TEXT, _WHOLE, _NUMBER, _NUMBERS = pl.String(), pl.Int64(), pl.Float64(), pl.List(pl.Float64)
 _REQUIRED = ("key", "session", "machine", "pair", "experiment", "condition", "path", "phase", "status")
@@ -52,6 +55,7 @@ AGREEMENT: dict[str, pl.DataType] = {
 }
 _CHECKED = ["kind", "schema", *_REQUIRED, "round", "arm", "wall_s"]
 _LINE = {"kind": _TEXT, "schema": _WHOLE, **MEASUREMENT, **AGREEMENT}
+_LINE_END = ord("\n")
 _PLACE = {"file": pl.Int64(), "line": pl.Int64()}
 
 
@@ -208,8 +212,16 @@ class _Reading:
     def _sort_out(self, table: pl.DataFrame, block: Sequence[_Source]) -> None:
         owners = pl.DataFrame([source.owner for source in block], schema=["machine", "pair"], orient="row")
         its = owners.select(pl.all().gather(table["file"]).name.prefix("its_"))
-        checked = table.select(_CHECKED).hstack(its).select("kind", _PROBLEM.alias("problem"))
-        wrong = table.select("file", "line", "schema", checked["problem"]).filter(pl.col("problem").is_not_null())
+        problem = table.select(_CHECKED).hstack(its).select(_PROBLEM).to_series()
+        wrong = problem.is_not_null()
+        if wrong.any():
+            self._note(table.select("file", "line", "schema", problem.alias("problem")).filter(wrong), block)
+            table = table.filter(~wrong)
+        self.measurements.append(table.select(list(MEASUREMENT)).filter(table["kind"] == "measurement"))
+        self.agreements.append(table.select(list(AGREEMENT)).filter(table["kind"] == "agreement"))
+        self._keep_sessions(table.select("file", "line").filter(table["kind"] == "session"), block)
+
+    def _note(self, wrong: pl.DataFrame, block: Sequence[_Source]) -> None:
         for i, line, schema, problem in wrong.iter_rows():
             if problem == _ELSEWHERE and not self.by_content:
                 raise MisplacedError
@@ -220,11 +232,10 @@ class _Reading:
                     "merge it with the version that wrote it, or leave the file out"
                 )
             self.broken.append(f"{where}: left out: {problem}")
-        kind = checked.select(pl.when(pl.col("problem").is_null()).then("kind")).to_series()
-        self.measurements.append(table.select(list(MEASUREMENT)).filter(kind == "measurement"))
-        self.agreements.append(table.select(list(AGREEMENT)).filter(kind == "agreement"))
-        for i, line in table.select("file", "line").filter(kind == "session").iter_rows():
-            session = json.loads(block[i].content.split(b"\n", line + 1)[line])
+
+    def _keep_sessions(self, places: pl.DataFrame, block: Sequence[_Source]) -> None:
+        for i, line in places.iter_rows():
+            session = json.loads(next(islice(io.BytesIO(block[i].content), line, None)))
             if _is_session(session):
                 self.sessions.append(session)
             else:
@@ -273,7 +284,7 @@ _PROBLEM = (
 def _whole(block: Sequence[_Source]) -> pl.DataFrame | None:
     """The block as one table with the place of each line, or None where something is wrong in it."""
     ended = [c if c.endswith(b"\n") or not c else c + b"\n" for c in (source.content for source in block)]
-    counts = np.array([content.count(b"\n") for content in ended], dtype=np.int64)
+    counts = np.array([np.count_nonzero(np.frombuffer(content, np.uint8) == _LINE_END) for content in ended], np.int64)
     table = None if any(map(deep_lines, ended)) else _parsed(b"".join(ended))
     if table is None or table.height != counts.sum():
         return None
