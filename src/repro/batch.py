@@ -66,7 +66,7 @@ class BatchCliArm(CliArm):
         with _memory(trial, roots) as memory:
             outcomes, ended_s = side_by_side(self._launchers, commands, Launcher.run)
         used = [self.facts(outcome, each) for outcome, each in zip(outcomes, folders, strict=True)]
-        sums = {name: _sum(facts[name] for facts in used) for name in _SUMMED}
+        sums = {name: _sum(facts[name] for facts in used) for name in USED_BY_ONE}
         return {
             **used[0],
             **sums,
@@ -129,7 +129,8 @@ class BatchApiArm(ApiArm):
         }
 
 
-_SUMMED = ("user_s", "system_s", "voluntary_switches", "involuntary_switches")
+USED_BY_ONE = ("user_s", "system_s", "voluntary_switches", "involuntary_switches")
+"""What a process has used: its own, and so added up over a batch or left out."""
 
 
 def _folders(folder: Path, registrations: int) -> list[Path]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from repro import resultfolder, transforms
 from repro.arms import ApiArm, Arm, CliArm, Facts, InInterpreter, Limits
-from repro.batch import largest, side_by_side
+from repro.batch import USED_BY_ONE, largest, side_by_side
 from repro.children import Launcher, tail_of
 from repro.errors import TrialError
 from repro.installed import Installed
@@ -135,8 +135,7 @@ def _batch(told: Sequence[Facts], results_s: list[float], folders: Sequence[Path
     for file in (*resultfolder.files(folders[0]), folders[0] / "elastix.log"):
         shutil.copyfile(file, folder / file.name)
     different = {transforms.result_digest(resultfolder.files(place)) for place in folders}
-    of_one = ("user_s", "system_s", "voluntary_switches", "involuntary_switches")
-    return {name: value for name, value in told[0].items() if name not in of_one} | {
+    return {name: value for name, value in told[0].items() if name not in USED_BY_ONE} | {
         "wall_s": results_s[-1],
         "first_s": results_s[0],
         "results_s": tuple(results_s),
