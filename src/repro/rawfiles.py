@@ -23,6 +23,7 @@ from repro.errors import StoreError
 from repro.layout import shown
 from repro.model import SCHEMA
 from repro.nesting import deep_lines
+from repro.sessionlines import is_session
 
 Owner = tuple[str, str]
 """Machine and pair: what the lines of one file have in common."""
@@ -236,29 +237,10 @@ class _Reading:
     def _keep_sessions(self, places: pl.DataFrame, block: Sequence[_Source]) -> None:
         for i, line in places.iter_rows():
             session = json.loads(next(islice(io.BytesIO(block[i].content), line, None)))
-            if _is_session(session):
+            if is_session(session):
                 self.sessions.append(session)
             else:
                 self.broken.append(f"{shown(block[i].file)}, line {line + 1}: left out: no complete session")
-
-
-def _is_session(line: Mapping[str, Any]) -> bool:
-    """Whether the tables in a session line are tables, so that their values can be asked for."""
-    experiment, fingerprint = line.get("experiment", {}), line.get("fingerprint", {})
-    tables = [experiment.get(name, {}) for name in ("conditions", "own_rounds")] if isinstance(experiment, dict) else []
-    if not tables or not all(isinstance(table, dict) for table in (fingerprint, *tables)) or not _fits(fingerprint):
-        return False
-    conditions = tables[0]
-    settings = [
-        c.get(path, {}) if isinstance(c, dict) else None for c in conditions.values() for path in ("cli", "api")
-    ]
-    return all(isinstance(value, dict) for value in settings)
-
-
-def _fits(value: object) -> bool:
-    """Whether the whole numbers in it have no more than the 64 bits of a column."""
-    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return all(map(_fits, inside)) and not (isinstance(value, int) and abs(value) >= 1 << 63)
 
 
 _ELSEWHERE = "of another machine or pair than the file's first line"
