@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import rawdata
-from fuzztargets import odd_json
+from fuzzinputs import odd_json
 from repro import report
 from repro.cli import app
 from repro.errors import StoreError
@@ -191,6 +191,22 @@ def test_a_session_line_that_cannot_be_is_left_out_with_its_place(tmp_path: Path
     merged = merge([tmp_path / "raw"], tmp_path)
     assert [re.sub(".*/", "", one) for one in merged.broken] == ["posted.jsonl, line 1: left out: no complete session"]
     assert merged.measurements == sum(line["kind"] == "measurement" for line in lines)
+
+
+@pytest.mark.parametrize(
+    "threads", [10**30, "9" * 5000, "\u00b2", "\u0663", -1], ids=["long", "endless", "raised", "Arabic", "negative"]
+)
+def test_threads_that_cannot_be_are_unknown(tmp_path: Path, threads: object) -> None:
+    folder = tmp_path / "raw"
+    file = next(rawdata.write_raw(folder, experiments=("posted",), rounds=2).rglob("*.jsonl"))
+    edited = [json.loads(line) for line in file.read_text().splitlines()]
+    for line in edited:
+        if line["kind"] == "measurement":
+            line["log_threads"], line["default_threads"] = threads, None
+    file.write_text("".join(json.dumps(line) + "\n" for line in edited))
+    merge([folder], tmp_path)
+    (row,) = csv.DictReader((tmp_path / "comparison.csv").open(newline=""))
+    assert (row["cli_threads"], row["api_threads"]) == ("", "")
 
 
 def test_wrong_digests_and_other_versions_are_told_apart(tmp_path: Path) -> None:
