@@ -97,6 +97,7 @@ def test_help_loads_nothing_heavy() -> None:
         (["bench", "--params", "pixi.toml"], "pixi.toml, line 1"),
         (["bench", "--no-cli", "--no-itk"], "leave nothing to run"),
         (["bench", "--shard", "3/2"], "--shard '3/2'"),
+        (["bench", "--shard", "\u00b2/3"], "--shard '\u00b2/3'"),
         (["bench", "--rounds", "0"], "--rounds"),
         (["bench", "--bogus"], "No such option: --bogus"),
         (["nope"], "No such command"),

@@ -127,7 +127,7 @@ def chosen_experiments(
 def parse_shard(text: str) -> tuple[int, int]:
     """ "2/4" as (2, 4). Raises ConfigError."""
     index, _, of = text.partition("/")
-    if not (index.isdigit() and of.isdigit() and 1 <= int(index) <= int(of)):
+    if not (index.isdecimal() and of.isdecimal() and 1 <= int(index) <= int(of)):
         raise ConfigError(f"--shard {text!r} must be I/N with I from 1 to N, as 2/4")
     return int(index), int(of)
 

@@ -177,5 +177,5 @@ def _sorted(lines: Iterable[str]) -> list[str]:
     counted: Counter[str] = Counter()
     for line in lines:
         stack, _, count = line.rpartition(" ")
-        counted[stack] += int(count) if count.isdigit() else 0
+        counted[stack] += int(count) if count.isdecimal() else 0
     return [f"{stack} {count}" for stack, count in sorted(counted.items(), key=lambda one: (-one[1], one[0]))]
