@@ -100,3 +100,9 @@ def test_other_inputs_are_other_work() -> None:
 def test_few_rounds_are_said() -> None:
     one, _ = advice.advice(rows(first={"interval": "range", "rounds": "3", "verdict": ""}))
     assert "0.90 times the executable's (range of 3 rounds 0.85 to 0.95; too few rounds to say)" in one.words
+
+
+def test_another_registration_is_not_advised_for_being_quicker() -> None:
+    disagree, bins = {"status": "disagree"}, {"params_sha256": "32 bins", "api_per_min": "50"}
+    one, _ = advice.advice(rows(posted=disagree, pool=disagree, threads={}, bins=bins, both=bins))
+    assert one.words.startswith("`parallel/threads` takes")

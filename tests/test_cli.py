@@ -222,7 +222,7 @@ def test_bench_ends_with_its_ratios_in_short() -> None:
     failed = RoundResult(4, ({"wall_s": 2.0}, None), None)
     table = tables.ratios([ConditionResult("1-2", "posted", condition, (*rounds, failed))])
     assert table.rows == (
-        ("1-2", "posted/as-posted", "cli api", "3", "2 4", "2 [1.5, 3]", "range", "too few rounds to say", "0.75"),
+        ("1-2", "posted/as-posted", "cli api", "2 4", "2 [1.5, 3]", "3, range", "too few rounds to say", "0.75"),
     )  # fmt: skip
     assert tables.ratios([ConditionResult("1-2", "posted", condition, (rounds[0], failed))]).rows == ()
 

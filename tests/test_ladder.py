@@ -91,3 +91,11 @@ def test_without_rounds_of_its_own_the_whole_is_the_posted_condition() -> None:
     assert found.share is not None
     assert found.share.low is not None
     assert found.share.value - found.share.low < 0.01
+
+
+def test_no_shares_are_told_of_a_slowdown_that_nobody_sees() -> None:
+    for posted in (1.0, 0.8):
+        found = ladder({"posted": rounds(posted), "threads": rounds(0.75)})
+        assert found is not None
+        assert found.share is None
+        assert found.accounts[0].share is None

@@ -32,12 +32,12 @@ def advice(rows: Mapping[tuple[str, str], Row]) -> tuple[Advice, Advice]:
     """For one machine and pair, from its rows by experiment and condition: for one job, and for many.
 
     Only rows at the machine's own threads count whose two results agree, and of one job and of many only those of
-    the inputs that most of them have: seconds of different work cannot be compared. Of what is as quick as the
-    quickest, the plain API is advised for one job, and the recipe for many.
+    the inputs that most conditions have: seconds of different work cannot be compared, and fewer bins are another
+    registration. Of what is as quick as the quickest, the plain API is advised for one job, and the recipe for many.
     """
-    usable = [row for row in rows.values() if _usable(row)]
-    one = _best(_alike([row for row in usable if row["jobs"] == "1"]), "")
-    many = _best(_alike([row for row in usable if row["jobs"] != "1"]), "recipe")
+    measured = [row for row in rows.values() if _measured(row)]
+    one = _best(_alike([row for row in measured if row["jobs"] == "1"]), "")
+    many = _best(_alike([row for row in measured if row["jobs"] != "1"]), "recipe")
     return (
         Advice("One job at a time", "", missing="causes-own") if one is None else _one(one),
         Advice("Many jobs", "", missing="parallel") if many is None else _many(many),
@@ -45,10 +45,10 @@ def advice(rows: Mapping[tuple[str, str], Row]) -> tuple[Advice, Advice]:
 
 
 def _alike(rows: Sequence[Row]) -> Sequence[Row]:
-    """Those that have the inputs that most of them have; rows with an interval count before those without."""
+    """Those whose results agree, of the inputs that most have; rows with an interval count before those without."""
     those = [row for row in rows if row["interval"] == "interval"] or rows
     most = Counter(map(_inputs, those)).most_common(1)
-    return [row for row in those if _inputs(row) == most[0][0]]
+    return [row for row in those if row["status"] == "ok" and _inputs(row) == most[0][0]]
 
 
 def _best(rows: Sequence[Row], strategy: str) -> Row | None:
@@ -70,8 +70,9 @@ def text(pair: str, rows: Mapping[tuple[str, str], Row]) -> Iterator[str]:
         yield ""
 
 
-def _usable(row: Row) -> bool:
-    measured = row["arms"] == "cli api" and row["status"] == "ok" and not row["machine_threads"]
+def _measured(row: Row) -> bool:
+    """Whether it says how long the machine's own threads take; its results may disagree."""
+    measured = row["arms"] == "cli api" and row["status"] in ("ok", "disagree") and not row["machine_threads"]
     measured = measured and row["measures"] in ("", "registration")
     figures = ("ratio", "ratio_low", "ratio_high", "cli_per_min", "api_per_min")
     whole = row["jobs"].isdigit() and (row["threads"].isdigit() or not row["strategy"])

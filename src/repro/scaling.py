@@ -1,11 +1,12 @@
 """By what law a registration's time grows: fitted to the conditions of experiment `scaling`. Pure.
 
-    seconds = start + samples / min(units, cores) + histograms * (units / 64)^p * (bins / 128)^q + image * megapixels
+    seconds = start + samples / min(units, cores) + histograms * (units / 64)^p * (bins / 128)^q
 
-`units` are the metric's work units, each with a joint histogram of bins x bins that is added up in every
-iteration. In the law p is 1 and q is 2; a second fit leaves both free and says what the measurements make
-of them. Least squares of the logarithms, so that a second at 1024 work units weighs no more than at one;
-the intervals of p and q are those of the linearised fit (Seber and Wild, Nonlinear Regression, 1989, chapter 5).
+for one size of image. `units` are the metric's work units, each with a joint histogram of bins x bins that is
+added up in every iteration. In the law p is 1 and q is 2; a second fit leaves both free and says what the
+measurements make of them. Least squares of the logarithms, so that a second at 1024 work units weighs no
+more than at one; the intervals of p and q are those of the linearised fit (Seber and Wild, Nonlinear
+Regression, 1989, chapter 5).
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from scipy.optimize import least_squares, nnls
 from scipy.stats import t as student
 
 Array = NDArray[np.float64]
-PARTS = ("start", "samples", "histograms", "image")
+PARTS = ("start", "samples", "histograms")
 LAW = (1.0, 2.0)
 """Exponents of work units and of bins that the law has."""
 REFERENCE_UNITS, REFERENCE_BINS = 64, 128
 """Where `histograms` is the seconds that the histograms take."""
 MIN_POINTS = 8
-"""Six figures are fitted; with fewer points the fit says nothing."""
-WIDEST = 2.0
+"""Five figures are fitted; with fewer points the fit says nothing."""
+WIDEST = 3.0
 """An exponent with a wider interval, or more than twice as large, was not determined by these points."""
 _TINY_S = 1e-9
 
@@ -38,7 +39,6 @@ class Point:
     condition: str
     units: int
     bins: int
-    megapixels: float
     cores: int
     seconds: float
     """Median over the rounds."""
@@ -58,8 +58,7 @@ class Law:
     """The fitted law of one path."""
 
     seconds: Mapping[str, float]
-    """Part -> seconds: `start`; `samples` on one core; `histograms` at 64 work units and 128 bins; `image` a
-    megapixel."""
+    """Part -> seconds: `start`; `samples` on one core; `histograms` at 64 work units and 128 bins."""
     residuals: Mapping[str, float]
     """Condition -> log(measured / law): 0.05 is five per cent more than the law."""
     units: Exponent | None
@@ -113,7 +112,6 @@ def _parts(points: Sequence[Point], exponents: tuple[float, float]) -> Array:
                 1.0,
                 1 / min(point.units, point.cores),
                 (point.units / REFERENCE_UNITS) ** p * (point.bins / REFERENCE_BINS) ** q,
-                point.megapixels,
             )
             for point in points
         ]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from math import prod
+from operator import itemgetter
 
 from repro import parameters
 from repro.config import read_toml
@@ -28,24 +30,33 @@ def laws(measured: Measured, place: Place) -> dict[str, Law]:
 
 
 def points(measured: Measured, place: Place, path: str) -> Iterator[Point]:
-    """The conditions that ask for threads, and with them for work units. Others are `unasked`."""
-    bins, megapixels = _bins(), _megapixels()
-    for (experiment, condition), row in measured.rows.get(place, {}).items():
-        known = row["params_sha256"] in bins and row["fixed_sha256"] in megapixels
-        units, seconds = row[_UNITS[path]], row[f"{path}_median_s"]
-        if experiment == EXPERIMENT and known and units and seconds and row["threads"] and row["physical_cores"]:
+    """The conditions that ask for threads, and with them for work units, on the images that most of them have.
+
+    Others are `_threads` and `_sizes`: threads that nobody asked for, and images of another size, take time in
+    ways of their own.
+    """
+    rows = [(name, row) for name, row in _conditions(measured, place) if row["threads"]]
+    (fixed, _), *_ = Counter(row["fixed_sha256"] for _, row in rows).most_common(1) or [("", 0)]
+    for condition, row in rows:
+        bins, units, seconds = _bins().get(row["params_sha256"]), row[_UNITS[path]], row[f"{path}_median_s"]
+        if row["fixed_sha256"] == fixed and bins and units and seconds and row["physical_cores"]:
             yield Point(
                 condition=condition,
                 units=int(units),
-                bins=bins[row["params_sha256"]],
-                megapixels=megapixels[row["fixed_sha256"]],
+                bins=bins,
                 cores=int(row["physical_cores"]),
                 seconds=float(seconds),
             )
 
 
+def _conditions(measured: Measured, place: Place) -> Iterator[tuple[str, Mapping[str, str]]]:
+    for (experiment, condition), row in measured.rows.get(place, {}).items():
+        if experiment == EXPERIMENT:
+            yield condition, row
+
+
 def text(measured: Measured, place: Place) -> Iterator[str]:
-    """The law of each path in words and figures, and what threads alone cost."""
+    """The law of each path in words and figures, and what threads and larger images cost."""
     found = laws(measured, place)
     if not found and any(experiment == EXPERIMENT for experiment, _ in measured.rows.get(place, {})):
         yield (
@@ -56,7 +67,7 @@ def text(measured: Measured, place: Place) -> Iterator[str]:
         part, (worst, away) = law.seconds, law.worst
         yield (
             f"* {PATHS[path]}: {part['start']:.2g} s + {part['samples']:.2g} s / min(units, cores) + "
-            f"{part['histograms']:.2g} s x (units / 64) x (bins / 128)^2 + {part['image']:.2g} s a megapixel. "
+            f"{part['histograms']:.2g} s x (units / 64) x (bins / 128)^2. "
             f"Residuals: {law.rms:.0%} root mean square, the largest {away:+.0%} at {worst}."
         )
         if law.units and law.bins:
@@ -68,6 +79,7 @@ def text(measured: Measured, place: Place) -> Iterator[str]:
         else:
             yield "  These points do not say by which powers the histograms' part grows."
     yield from _threads(measured, place)
+    yield from _sizes(measured, place)
 
 
 def _threads(measured: Measured, place: Place) -> Iterator[str]:
@@ -79,6 +91,22 @@ def _threads(measured: Measured, place: Place) -> Iterator[str]:
                 if row and row[column := f"{path}_median_s"] and row[_UNITS[path]] == "64"]  # fmt: skip
         if len(said) > 1:
             yield f"* {whose}, 64 work units each, asked for or made by the threads of the machine: {', '.join(said)}."
+
+
+def _sizes(measured: Measured, place: Place) -> Iterator[str]:
+    """64 work units and 128 bins each, on images of every size."""
+    megapixels = _megapixels()
+    rows = [
+        (megapixels[row["fixed_sha256"]], row)
+        for _, row in _conditions(measured, place)
+        if row["fixed_sha256"] in megapixels and row["threads"] == "64" and _bins().get(row["params_sha256"]) == 128
+    ]
+    for path, whose in PATHS.items():
+        column = f"{path}_median_s"
+        said = [f"{size:.2g} megapixels {float(row[column]):.3g} s" for size, row in sorted(rows, key=itemgetter(0))
+                if row[column]]  # fmt: skip
+        if len(said) > 1:
+            yield f"* {whose}, 64 work units and 128 bins each: {', '.join(said)}."
 
 
 @cache
