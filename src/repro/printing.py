@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from repro.tables import Rows
 
-WIDTH_WITHOUT_TERMINAL = 140
+WIDTH_WITHOUT_TERMINAL = 160
 
 
 def show(rows: Rows, data: object, as_json: bool) -> None:
