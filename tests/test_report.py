@@ -319,7 +319,9 @@ def test_the_releases_are_a_timeline(tmp_path: Path) -> None:
 def test_time_is_shown_against_the_work_units_of_both_paths(tmp_path: Path) -> None:
     reportraw.made(tmp_path, pairs=reportraw.PAIRS[:1], experiments=("scaling",), rounds=3)
     data = reportdata.read(tmp_path)
-    (figure,) = curvesections.work_units(data).figures
+    section = curvesections.work_units(data)
+    (figure,) = section.figures
+    assert any("by experiment scaling" in words for words in section.paragraphs)
     lines = {row[0].text for row in figure.table.rows}
     assert lines == {f"{reportraw.PAIRS[0]}, API", f"{reportraw.PAIRS[0]}, executable"}
     assert {row[1].text for row in figure.table.rows} >= {"1", "512", "1,024"}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from repro import timeline, timeplots
+from repro import scalingdata, timeline, timeplots
 from repro.axes import drawable
 from repro.measured import Measured
 from repro.page import Cell, Figure, Section, Table
@@ -57,7 +57,15 @@ def work_units(data: Data) -> Section:
         "Dashed: the executable with as many work units, or its median where they were always few."
     )
     table = _points(title, series, scale, "work units", "median (s)")
-    return curve_section("work-units", title, (words,), series, scale, table)
+    return curve_section("work-units", title, (words, *_laws(data, chosen)), series, scale, table)
+
+
+def _laws(data: Data, chosen: Iterable[tuple[str, tuple[str, ...]]]) -> Iterator[str]:
+    """What `explain` says of experiment `scaling`, a paragraph a pair."""
+    measured = Measured(data.as_text, {})
+    for pair, (_, machine, *_) in chosen:
+        if lines := [line.strip().removeprefix("* ") for line in scalingdata.text(measured, (machine, pair))]:
+            yield f"{text(pair, 30)}{at(data, machine)}, by experiment scaling. {' '.join(lines)}"
 
 
 def _medians(points: Mapping[int, Sequence[float]]) -> tuple[tuple[float, float], ...]:
