@@ -121,7 +121,11 @@ def _places(data: Data, measured: Measured) -> Iterator[tuple[Place, str]]:
 def _shares(explained: Explained) -> Table:
     """How much of the posted ratio the named causes account for."""
     # Of a ratio near 1 there is nothing to take apart.
-    known = [(name, of, found, found.share) for name, of, found in explained if found.share and found.whole.value > 1.1]
+    known = [
+        (name, of, found, found.share)
+        for name, of, found in explained
+        if found.share and found.whole.value > questions.MATTERS
+    ]
     return Table(
         caption=f"How much the causes account for: from the posted condition to {FAIR}",
         heads=("pair", "experiment", "posted ratio", "accounted for", "left unexplained"),

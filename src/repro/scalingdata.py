@@ -14,7 +14,7 @@ from repro.config import read_toml
 from repro.experiments import load_experiments, parameter_path
 from repro.images import size_px
 from repro.layout import IMAGES_TOML
-from repro.measured import Measured, Place
+from repro.measured import Measured, Place, Row
 from repro.scaling import MIN_POINTS, Law, Point, fit
 
 EXPERIMENT = "scaling"
@@ -35,7 +35,7 @@ def points(measured: Measured, place: Place, path: str) -> Iterator[Point]:
     Others are `_threads` and `_sizes`: threads that nobody asked for, and images of another size, take time in
     ways of their own.
     """
-    rows = [(name, row) for name, row in _conditions(measured, place) if row["threads"]]
+    rows = [(name, row) for name, row in _conditions(measured, place).items() if row["threads"]]
     (fixed, _), *_ = Counter(row["fixed_sha256"] for _, row in rows).most_common(1) or [("", 0)]
     for condition, row in rows:
         bins, units, seconds = _bins().get(row["params_sha256"]), row[_UNITS[path]], row[f"{path}_median_s"]
@@ -49,16 +49,18 @@ def points(measured: Measured, place: Place, path: str) -> Iterator[Point]:
             )
 
 
-def _conditions(measured: Measured, place: Place) -> Iterator[tuple[str, Mapping[str, str]]]:
-    for (experiment, condition), row in measured.rows.get(place, {}).items():
-        if experiment == EXPERIMENT:
-            yield condition, row
+def _conditions(measured: Measured, place: Place) -> dict[str, Row]:
+    """The rows of the experiment by condition."""
+    rows = measured.rows.get(place, {})
+    return {condition: row for (experiment, condition), row in rows.items() if experiment == EXPERIMENT}
 
 
 def text(measured: Measured, place: Place) -> Iterator[str]:
     """The law of each path in words and figures, and what threads and larger images cost."""
+    if not (conditions := _conditions(measured, place)):
+        return
     found = laws(measured, place)
-    if not found and any(experiment == EXPERIMENT for experiment, _ in measured.rows.get(place, {})):
+    if not found:
         yield (
             f"* No law: it takes {MIN_POINTS} conditions, of three numbers of work units and of bins, whose inputs are "
             "those of the experiment."
@@ -78,14 +80,13 @@ def text(measured: Measured, place: Place) -> Iterator[str]:
             )
         else:
             yield "  These points do not say by which powers the histograms' part grows."
-    yield from _threads(measured, place)
-    yield from _sizes(measured, place)
+    yield from _threads(conditions)
+    yield from _sizes(conditions.values())
 
 
-def _threads(measured: Measured, place: Place) -> Iterator[str]:
+def _threads(conditions: Mapping[str, Row]) -> Iterator[str]:
     """64 work units each, made by few threads or many."""
-    rows = measured.rows.get(place, {})
-    found = {name: rows.get((EXPERIMENT, name)) for name in ("units-64", "threads-16", "threads-64")}
+    found = {name: conditions.get(name) for name in ("units-64", "threads-16", "threads-64")}
     for path, whose in PATHS.items():
         said = [f"{name} {float(row[column]):.3g} s" for name, row in found.items()
                 if row and row[column := f"{path}_median_s"] and row[_UNITS[path]] == "64"]  # fmt: skip
@@ -93,12 +94,12 @@ def _threads(measured: Measured, place: Place) -> Iterator[str]:
             yield f"* {whose}, 64 work units each, asked for or made by the threads of the machine: {', '.join(said)}."
 
 
-def _sizes(measured: Measured, place: Place) -> Iterator[str]:
+def _sizes(conditions: Iterable[Row]) -> Iterator[str]:
     """64 work units and 128 bins each, on images of every size."""
     megapixels = _megapixels()
     rows = [
         (megapixels[row["fixed_sha256"]], row)
-        for _, row in _conditions(measured, place)
+        for row in conditions
         if row["fixed_sha256"] in megapixels and row["threads"] == "64" and _bins().get(row["params_sha256"]) == 128
     ]
     for path, whose in PATHS.items():

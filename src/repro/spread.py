@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from repro.reportdata import Row
-from repro.wording import finite, ratio, with_verdict
+from repro.wording import finite, reach, with_verdict
 
 Kind = Literal["interval", "range", "single", "machines"]
 """What `low` and `high` are: a 95% interval; the range of few rounds; nothing, of one round; or the lowest and
@@ -32,7 +32,8 @@ class Spread:
     @property
     def cell(self) -> str:
         """`10.9 [10.4, 11.3]`, beside a verdict."""
-        return ratio(self.value) + ("" if self.kind == "single" else f" [{ratio(self.low)}, {ratio(self.high)}]")
+        ends = (None, None) if self.kind == "single" else (self.low, self.high)
+        return reach(self.value, *ends)
 
     @property
     def judged(self) -> str:
