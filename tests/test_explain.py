@@ -57,7 +57,10 @@ def test_the_four_questions_are_answered_by_what_was_measured(text: str) -> None
         *("Yes, it goes with the size of the histograms. 32 bins", "Yes. With 28 threads found"),
     ):
         assert said in answers
-    assert "And that alone. With 28 threads found instead of 2, told its threads by SetNumberOfThreads" in answers
+    assert (
+        "No more once told a number. With 28 threads found instead of 2, told its threads by SetNumberOfThreads"
+        in answers
+    )
     assert "No, it is slow without it. The posted file with an affine transform" in answers
 
 

@@ -53,11 +53,11 @@ def answers(measured: Measured) -> Iterator[str]:
         yield ""
 
 
-def _verdict(factor: Estimate, yes: str, no: str) -> str:
+def _verdict(factor: Estimate, yes: str, no: str, unclear: str = "Not clear") -> str:
     """What a factor says: yes from `MATTERS` on, no below it, and neither where its interval reaches both."""
     if factor.low is None or factor.high is None:
         return "Not known yet"
-    return yes if factor.low > MATTERS else no if factor.high < MATTERS else "Not clear"
+    return yes if factor.low > MATTERS else no if factor.high < MATTERS else unclear
 
 
 def _threader(measured: Measured, place: Place) -> Iterator[str]:
@@ -106,12 +106,15 @@ def _default(measured: Measured, place: Place) -> Iterator[str]:
     ladder = (("causes", "posted"), ("causes-own", "posted"))
     alone = (("posted-28", "as-posted"), ("posted", "as-posted"))
     measured_both = all(_logs(measured, place, *row) for row in ladder)
-    for rows, yes, no, told in (
-        (ladder if measured_both else alone, "Yes", "No", "as posted"),
+    for rows, words, told in (
+        (ladder if measured_both else alone, ("Yes", "No"), "as posted"),
         (
             (("causes", "threads"), ("causes-own", "threads")),
-            "But not that alone",
-            "And that alone",
+            (
+                "It still does once told a number",
+                "No more once told a number",
+                "Not clear whether it still does once told a number",
+            ),
             "told its threads by SetNumberOfThreads",
         ),
     ):
@@ -122,7 +125,7 @@ def _default(measured: Measured, place: Place) -> Iterator[str]:
             found = [_cell(measured, place, *row, "api_threads") for row in posted]
             factor = quotient(many, own, measured.floor(place, *rows[0]))
             yield (
-                f"{_verdict(factor, yes, no)}. With {found[0]} threads found instead of {found[1]}, {told}, the "
+                f"{_verdict(factor, *words)}. With {found[0]} threads found instead of {found[1]}, {told}, the "
                 f"ratio is multiplied by {said(factor)}."
             )
     if _logs(measured, place, "causes", "posted") and not measured_both:
