@@ -13,12 +13,13 @@ import pytest
 
 import parts
 from repro.arms import Arm, Facts
-from repro.bench import ConditionResult, ConditionRun, Session, Stop, Tally
+from repro.bench import ConditionRun, Session, Stop
 from repro.errors import TrialError
 from repro.images import ImageSet
 from repro.kept import Kept
 from repro.measurement import Measurement
 from repro.model import Condition, Executable, Experiment, Pair, Path_, Settings, Trial
+from repro.outcome import ConditionResult, Tally
 from repro.prepare import Prepared
 from repro.store import read_lines
 
@@ -40,6 +41,7 @@ class FakeArm:
     def run(self, trial: Trial, folder: Path) -> Facts:
         assert not list(folder.iterdir())
         self.world.ran.append(trial)
+        self.world.running = self
         if self.world.fails(trial):
             raise TrialError("it broke", facts={"exit_status": 3})
         if trial.phase == "start":
@@ -64,10 +66,12 @@ class World:
     precision: float = 0.03
     paths: frozenset[str] = frozenset({"cli", "api"})
     condition: Condition = CONDITION
+    trials: int = 1
     lock: str = "lock"
     stop: Stop = dataclasses.field(default_factory=Stop)
     ran: list[Trial] = dataclasses.field(default_factory=list)
     made: list[FakeArm] = dataclasses.field(default_factory=list)
+    running: FakeArm = dataclasses.field(init=False)
     said: list[str] = dataclasses.field(default_factory=list)
     expected: int = 0
     tally: Tally = dataclasses.field(default_factory=Tally)
@@ -92,7 +96,8 @@ class World:
             "api": lambda: FakeArm(self, "api"),
         }
         kept = Kept(self.file, {"kind": "session", "session": "s"}, lambda: {"kind": "end", "session": "s"})
-        return ConditionRun(session, EXPERIMENT, prepared, kept, makers, self, self.stop, self.tally).run()
+        experiment = dataclasses.replace(EXPERIMENT, trials=self.trials)
+        return ConditionRun(session, experiment, prepared, kept, makers, self, self.stop, self.tally).run()
 
     @property
     def file(self) -> Path:
@@ -135,6 +140,40 @@ def test_both_paths_go_first_equally_often(world: World) -> None:
     firsts = [trial.path for trial in world.ran if trial.phase == "measure" and trial.position == 0]
     assert sorted(firsts) == ["api"] * 10 + ["cli"] * 10
     assert firsts not in (["api", "cli"] * 10, ["cli", "api"] * 10)
+
+
+def test_trials_of_a_round_mirror_one_another_and_count_by_their_geometric_mean(world: World) -> None:
+    world.trials = 2
+    world.seconds = lambda trial: (2.0 if trial.path == "cli" else 6.0) * (4 if trial.repeat else 1)
+    result = world.run()
+    for number in range(1, 5):
+        first, second, third, fourth = (
+            trial.path for trial in world.ran if trial.round == number and trial.phase == "measure"
+        )
+        assert first == fourth != second == third
+    assert [len([trial for trial in world.ran if trial.phase == phase]) for phase in ("warmup", "measure")] == [2, 16]
+    seconds = [tuple(line and line["wall_s"] for line in step.lines) for step in result.rounds]
+    assert seconds == [(2.0, 6.0), *[pytest.approx((4.0, 12.0))] * 4]
+    assert {line["repeat"] for line in world.lines("measurement")} == {0, 1}
+
+
+def test_a_round_without_one_of_its_trials_waits_for_it(world: World) -> None:
+    world.trials = 3
+    world.fails = lambda trial: trial.path == "api" and trial.round == 2 and trial.repeat == 1
+    result = world.run()
+    assert [bool(step.lines[1]) for step in result.rounds] == [True, True, False, True, True]
+    world.fails = lambda trial: False
+    result = world.run()
+    again = [(trial.path, trial.round, trial.repeat) for trial in world.ran if trial.phase == "measure"]
+    assert again == [("api", 2, 1)]
+    assert all(step.lines[1] for step in result.rounds)
+
+
+def test_more_trials_a_round_keep_what_the_first_of_them_measured(world: World) -> None:
+    world.run()
+    world.trials = 2
+    world.run()
+    assert {trial.repeat for trial in world.ran if trial.phase == "measure"} == {1}
 
 
 def test_every_measurement_is_on_disk_after_one_session_line(world: World) -> None:
@@ -240,6 +279,16 @@ def test_twice_the_same_path_gets_two_arms_of_its_own(world: World) -> None:
     assert len(world.made) == 2
     assert {trial.arm for trial in world.ran} == {0, 1}
     assert {trial.path for trial in world.ran} == {"api"}
+
+
+def test_a_worker_that_is_slower_than_its_twin_is_noise_and_no_difference_of_the_arms(world: World) -> None:
+    world.condition = dataclasses.replace(CONDITION, arms=("api", "api"))
+    world.rounds = 8
+    world.seconds = lambda trial: 1.0 + world.made.index(world.running)
+    result = world.run()
+    assert len(world.made) == 2
+    quicker = [step.lines[0] and step.lines[0]["wall_s"] for step in result.rounds]
+    assert quicker == [1.0, 1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 2.0, 2.0]
 
 
 def test_equal_results_agree_exactly_and_different_ones_by_their_distance(world: World) -> None:

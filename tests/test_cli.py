@@ -14,11 +14,11 @@ import pytest
 import rawdata
 import reportraw
 from repro import tables
-from repro.bench import ConditionResult, RoundResult
 from repro.cli import main
 from repro.config import load_pairs, load_releases
 from repro.experiments import load_experiments
 from repro.layout import ROOT
+from repro.outcome import ConditionResult, RoundResult
 from repro.printing import console
 
 SYNTHETIC = ROOT / "data" / "synthetic"

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from repro import plan
+from repro import plan, plantable
 from repro.config import load_pairs, load_releases
 from repro.errors import ConfigError
 from repro.experiments import choose, fitted, load_experiments, parameter_path, with_threads
@@ -60,6 +60,7 @@ def test_conditions_inherit_from_their_experiment_and_replace_it(tmp_path: Path)
         ("[experiment.one]", "[experiment.one", "not valid TOML.*line 2"),
         ("[experiment.one]", '[experiment."../one"]', r"line 2, key 'experiment.*one': '../one' must be letters"),
         ('name = "first"', 'name = "a/b"', r"line 7, key 'experiment.one.name': 'a/b' must be letters"),
+        ('question = "Does it?"', 'question = "Does it?"\ntrials = 0', r"line \d+, .*trials.: 0 must be at least 1"),
         ('name = "second"', 'name = "second"\nrounds = 99999', r"line 12, .*rounds.: 99999 must be .* at most 10000"),
         ("threads = 3", "threads = -3", r"line 14, key .*threads.: -3 must be at least 0"),
         (
@@ -164,6 +165,17 @@ def test_an_api_only_release_runs_what_is_about_releases_and_the_api_alone() -> 
     steps = plan.rounds(release, experiment, condition, 3, 1, paths)
     assert [[trial.path for trial in step.trials] for step in steps] == [["api"]] * 4
     assert plan.start_trials(release, experiment, condition, paths) == ()
+
+
+def test_the_plan_of_a_round_of_several_trials_is_short(tmp_path: Path) -> None:
+    pair, experiment = load_pairs()["0.21.0-5.2.0"], load_experiments()["posted"]
+    several = dataclasses.replace(experiment, trials=4)
+    once, more = (plantable.plan_all([pair], [its], 2, 1, (1, 1), tmp_path) for its in (experiment, several))
+    assert (once[0].trials, more[0].trials) == (3 + 2 + 4, 3 + 2 + 16)
+    orders = [" ".join(path for path in step) for step in more[0].order]
+    assert sorted(orders) == ["api cli cli api cli api api cli", "cli api api cli api cli cli api"]
+    (before,), (after,) = (plantable.rows(its).rows for its in (once, more))
+    assert after[-1] == f"each arm 4 times, mirrored: {before[-1]}"
 
 
 STRATEGIES = """

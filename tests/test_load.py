@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repro import load
-from repro.load import DISTURBED_CORES, Load, Snapshot, between
+from repro.load import Load, Snapshot, between
 
 
 def test_what_others_used_is_the_rest() -> None:
@@ -17,18 +17,21 @@ def test_what_others_used_is_the_rest() -> None:
     assert seen is not None
     assert seen.other_cores == pytest.approx((4.0 - 0.5 - 2.5) / 2)
     assert seen.stolen_cores == pytest.approx(0.05)
-    assert seen.disturbed
 
 
 def test_a_tick_more_than_was_counted_is_not_less_than_nothing() -> None:
     seen = between(Snapshot(0, 10, 0, 0), Snapshot(1, 11, 0, 0), children_s=1.02)
     assert seen == Load(0.0, 0.0)
-    assert not seen.disturbed
 
 
-def test_stolen_time_disturbs_too() -> None:
-    assert Load(DISTURBED_CORES, 0.01).disturbed
-    assert not Load(DISTURBED_CORES - 0.01, 0.01).disturbed
+def test_a_trial_that_loaded_ahead_of_what_it_timed_does_not_know_its_share() -> None:
+    before, after = Snapshot(0, 0, 0, 0), Snapshot(2, 3, 0.5, 0)
+    timed = {"wall_s": 2.0, "user_s": 1.5, "system_s": 0.5}
+    known = {"other_cores": 0.5, "stolen_cores": 0.25}
+    assert load.by_others(before, after, timed) == known
+    assert load.by_others(before, after, {**timed, "load_s": 2.0}) == known
+    assert load.by_others(before, after, {**timed, "load_s": 0.7}) == {}
+    assert load.by_others(before, after, {"wall_s": 2.0}) == {}
 
 
 def test_the_unknown_stays_unknown() -> None:

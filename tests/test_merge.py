@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import rawdata
-from repro import columns, merge, rawfiles
+from repro import columns, measured, merge, rawfiles
 from repro.errors import StoreError
 from repro.interval import interval
 from repro.measurement import Agreement, Measurement
@@ -270,6 +270,26 @@ def test_what_is_not_known_is_empty_and_negative_numbers_stay_numbers(tmp_path: 
 def test_a_round_needs_both_arms_good(tmp_path: Path) -> None:
     raw = rawdata.write_raw(tmp_path / "raw", rounds=12, experiments=("posted",))
     edit(raw, lambda line: (line.get("round"), line.get("arm")) != (7, 0))
+    (row,) = merged(raw, tmp_path)
+    assert row["rounds"] == "11"
+
+
+def test_several_trials_of_an_arm_count_by_their_geometric_mean(tmp_path: Path) -> None:
+    raw = rawdata.write_raw(tmp_path / "raw", rounds=12, experiments=("posted",), spread=0)
+    (file,) = raw.rglob("posted.jsonl")
+    again = []
+    for line in map(json.loads, file.read_text().splitlines()):
+        if line.get("phase") == "measure":
+            factor = 4 if line["path"] == "api" else 1
+            again.append(line | {"key": f"{line['key']}-1", "repeat": 1, "wall_s": factor * line["wall_s"]})
+    with file.open("a") as out:
+        out.writelines(json.dumps(line) + "\n" for line in again)
+    (row,) = merged(raw, tmp_path)
+    assert row["rounds"] == "12"
+    assert float(row["ratio"]) == pytest.approx(20)  # 20 / 2 s at first, then 80 / 2 s
+    logs = measured.read(tmp_path).rounds["m1", rawdata.PAIRS[0]]["posted"]["posted"]
+    assert [math.exp(log) for log in logs] == [pytest.approx(20)] * 12
+    edit(raw, lambda line: (line.get("round"), line.get("arm"), line.get("repeat")) != (7, 0, 1))
     (row,) = merged(raw, tmp_path)
     assert row["rounds"] == "11"
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import shutil
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,9 +14,10 @@ from repro import load, plan, resultfolder, store, transforms
 from repro.arms import Arm
 from repro.errors import ConfigError, TrialError
 from repro.kept import Kept
-from repro.load import Snapshot
 from repro.measurement import Agreement, Measurement
 from repro.model import Condition, Experiment, Pair, Path_, Status, Trial
+from repro.order import runner
+from repro.outcome import ConditionResult, RoundResult, Tally
 from repro.plan import Round
 from repro.prepare import Prepared
 from repro.scrub import scrub
@@ -58,42 +60,6 @@ class Session:
     precision: float
     """Half width of the interval, relative, at which a condition needs no more rounds."""
     paths: frozenset[str]
-
-
-@dataclass
-class Tally:
-    """What a bench has done so far."""
-
-    measurements: list[Measurement] = field(default_factory=list)
-    skipped: int = 0
-    """Trials that an earlier run had measured."""
-    busy_s: float = 0.0
-    """Seconds inside trials, loading included."""
-
-    @property
-    def failed(self) -> int:
-        """Trials that gave no measurement."""
-        return sum(measurement.status != "ok" for measurement in self.measurements)
-
-
-@dataclass(frozen=True, slots=True)
-class RoundResult:
-    """One round of a condition: the two measurements as raw lines, None where there is none."""
-
-    number: int
-    lines: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]
-    apart_px: float | None
-    """Largest distance of the two results over the fixed image's grid."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConditionResult:
-    """All rounds of one condition of one pair, those of earlier runs included."""
-
-    pair: str
-    experiment: str
-    condition: Condition
-    rounds: tuple[RoundResult, ...]
 
 
 ArmMakers = Mapping[Path_, Callable[[], Arm]]
@@ -186,9 +152,11 @@ class ConditionRun:
         return all(self._kept.line(self._key(trial)) is not None for trial in trials)
 
     def _lines(self, step: Round) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
-        """The round's good measurements by arm."""
-        lines = {trial.arm: self._kept.line(self._key(trial)) for trial in step.trials}
-        return lines.get(0), lines.get(1)
+        """The round's good measurements by arm, None where one is missing."""
+        first, second = (
+            [self._kept.line(self._key(trial)) for trial in step.trials if trial.arm == arm] for arm in (0, 1)
+        )
+        return _as_one(first), _as_one(second)
 
     def _apart_px(self, step: Round) -> float | None:
         first, second = self._lines(step)
@@ -205,10 +173,8 @@ class ConditionRun:
         started, before = store.utc_now(), load.snapshot()
         fields: dict[str, Any] = {"status": "ok"}
         try:
-            if trial.arm not in self._arms:
-                self._arms[trial.arm] = self._makers[trial.path]()
-            fields |= self._arms[trial.arm].run(trial, folder)
-            fields |= _load_by_others(before, load.snapshot(), fields)
+            fields |= self._arm(trial).run(trial, folder)
+            fields |= load.by_others(before, load.snapshot(), fields)
             if "result_digest" in fields:
                 store.keep_transform(self._session.machine_folder, fields["result_digest"], resultfolder.files(folder))
         except TrialError as error:
@@ -225,6 +191,14 @@ class ConditionRun:
             self._listener.say(f"{self._condition.name} round {trial.round}: {measurement.note}")
         return measurement.status
 
+    def _arm(self, trial: Trial) -> Arm:
+        """What runs the trial, made where it is the first one's."""
+        same_path = len(set(self._condition.arms)) == 1
+        which = runner(trial.arm, trial.round) if same_path else trial.arm
+        if which not in self._arms:
+            self._arms[which] = self._makers[trial.path]()
+        return self._arms[which]
+
     def _measurement(self, trial: Trial, started: str, fields: Mapping[str, Any]) -> Measurement:
         inputs = self._prepared.inputs
         return Measurement(
@@ -239,6 +213,7 @@ class ConditionRun:
             phase=trial.phase,
             round=trial.round,
             position=trial.position,
+            repeat=trial.repeat,
             started_utc=started,
             machine_threads=self._condition.machine_threads,
             cli_source=self._session.cli_source if trial.path == "cli" else None,
@@ -290,10 +265,8 @@ class ConditionRun:
         return transforms.difference_px(*map(transforms.read_chain, files))
 
 
-def _load_by_others(before: Snapshot, after: Snapshot, fields: Mapping[str, Any]) -> dict[str, float]:
-    """How busy others kept the machine; unknown where the child's own share is not known whole."""
-    user_s, system_s = fields.get("user_s"), fields.get("system_s")
-    if user_s is None or system_s is None or fields.get("load_s", fields["wall_s"]) != fields["wall_s"]:
-        return {}
-    others = load.between(before, after, user_s + system_s)
-    return {} if others is None else {"other_cores": others.other_cores, "stolen_cores": others.stolen_cores}
+def _as_one(lines: Sequence[Mapping[str, Any] | None]) -> Mapping[str, Any] | None:
+    known = [line for line in lines if line is not None]
+    if not known or len(known) < len(lines):
+        return None
+    return {**known[0], "wall_s": statistics.geometric_mean(line["wall_s"] for line in known)}

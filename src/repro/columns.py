@@ -30,7 +30,7 @@ TRIALS = (
     Column("round", "whole", "From 1; the warm-up round is 0."),
     Column("arm", "whole", "0 or 1: the ratio is arm 1 over arm 0."),
     Column("path", "text", "`cli` or `api`."),
-    Column("position", "whole", "0 or 1: first or second in its round."),
+    Column("position", "whole", "From 0: its place in the round."),
     Column("status", "text", "`ok`, `failed`, `timeout` or `unavailable`."),
     Column("measures", "text", "What wall_s is: `registration`, `loading` or `first-result`."),
     Column(

@@ -29,6 +29,8 @@ from repro.model import (
 
 CUSTOM_IMAGES = "custom"
 MOST_ROUNDS = 10_000
+MOST_TRIALS = 100
+"""Of an arm in a round."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,59}")
 """Names of experiments and conditions: they become names of files."""
 _SHARED = (
@@ -93,7 +95,7 @@ def _with_jobs(condition: Condition, jobs: Iterable[int]) -> list[Condition]:
 
 
 def _experiment(table: Table, name: str) -> Experiment:
-    table.only("question", "rounds", "releases", "condition", *_SHARED)
+    table.only("question", "rounds", "trials", "releases", "condition", *_SHARED)
     if not _NAME.fullmatch(name):
         raise table.fail(None, f"{name!r} must be letters, digits and . _ + - only, at most 60 of them")
     listed = table.get("condition", list)
@@ -111,15 +113,19 @@ def _experiment(table: Table, name: str) -> Experiment:
     names = [condition.name for condition in conditions]
     if not names or len(set(names)) != len(names):
         raise table.fail("condition", f"needs at least one condition, each with a name of its own; found {names}")
-    releases = table.get("releases", bool, False)
-    return Experiment(name, table.get("question", str), tuple(conditions), _rounds(table), own_rounds, releases)
+    return Experiment(
+        name,
+        question=table.get("question", str),
+        conditions=tuple(conditions),
+        rounds=_rounds(table),
+        own_rounds=own_rounds,
+        trials=_count(table, "trials", 1, least=1, most=MOST_TRIALS),
+        releases=table.get("releases", bool, False),
+    )
 
 
 def _rounds(table: Table) -> int:
-    rounds = table.get("rounds", int, 10)
-    if not 1 <= rounds <= MOST_ROUNDS:
-        raise table.fail("rounds", f"{rounds} must be at least 1 and at most {MOST_ROUNDS}")
-    return rounds
+    return _count(table, "rounds", 10, least=1, most=MOST_ROUNDS)
 
 
 def _conditions(table: Table) -> list[Condition]:
@@ -185,10 +191,10 @@ def _one_of(table: Table, key: str, words: Any, default: str) -> Any:
     return word
 
 
-def _count(table: Table, key: str, default: int, *, least: int) -> int:
+def _count(table: Table, key: str, default: int, *, least: int, most: int | None = None) -> int:
     count = table.get(key, int, default)
-    if key in table.values and count < least:
-        raise table.fail(key, f"{count} must be at least {least}")
+    if key in table.values and (count < least or (most is not None and count > most)):
+        raise table.fail(key, f"{count} must be at least {least}{f' and at most {most}' if most else ''}")
     return count
 
 

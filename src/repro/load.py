@@ -7,7 +7,9 @@ of our own: nothing runs while something is measured. A snapshot takes some tens
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 
@@ -36,11 +38,6 @@ class Load:
     other_cores: float
     stolen_cores: float
 
-    @property
-    def disturbed(self) -> bool:
-        """Whether a measurement over this span should be flagged."""
-        return self.other_cores + self.stolen_cores > DISTURBED_CORES
-
 
 def snapshot() -> Snapshot:
     """The counters now."""
@@ -62,3 +59,16 @@ def between(before: Snapshot, after: Snapshot, children_s: float | None) -> Load
         return None
     other_s = after.busy_s - before.busy_s - (after.own_s - before.own_s) - children_s
     return Load(max(0.0, other_s / span_s), max(0.0, (after.stolen_s - before.stolen_s) / span_s))
+
+
+def by_others(before: Snapshot, after: Snapshot, measured: Mapping[str, Any]) -> dict[str, float]:
+    """The load by others in a trial, as fields of its measurement; none where the child's own share is not known whole.
+
+    ``measured`` are the fields that are known. Where a worker loaded ahead of what wall_s times, its CPU seconds
+    of then are not in them.
+    """
+    user_s, system_s = measured.get("user_s"), measured.get("system_s")
+    if user_s is None or system_s is None or measured.get("load_s", measured["wall_s"]) != measured["wall_s"]:
+        return {}
+    others = between(before, after, user_s + system_s)
+    return {} if others is None else {"other_cores": others.other_cores, "stolen_cores": others.stolen_cores}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -55,14 +56,15 @@ def read(results: Path) -> Measured:
         its, name = rows[row["machine"], row["pair"]], (row["experiment"], row["condition"])
         if name not in its or int(row["rounds"] or 0) >= int(its[name]["rounds"] or 0):
             its[name] = row
-    seconds: dict[tuple[str, ...], dict[str, float]] = defaultdict(dict)
+    seconds: dict[tuple[str, ...], dict[str, list[float]]] = defaultdict(lambda: {"0": [], "1": []})
     for row in _table(results / "trials.csv"):
         if row["phase"] == "measure" and row["status"] == "ok":
-            seconds[tuple(row[name] for name in (*_CONDITION, *_INPUTS, "round"))][row["arm"]] = float(row["wall_s"])
+            its_round = seconds[tuple(row[name] for name in (*_CONDITION, *_INPUTS, "round"))]
+            its_round[row["arm"]].append(math.log(float(row["wall_s"])))
     logs: dict[tuple[str, ...], list[float]] = defaultdict(list)
     for (*place, _), arms in seconds.items():
-        if len(arms) == 2 and min(arms.values()) > 0:
-            logs[tuple(place)].append(math.log(arms["1"] / arms["0"]))
+        if len(arms["0"]) == len(arms["1"]):
+            logs[tuple(place)].append(statistics.fmean(arms["1"]) - statistics.fmean(arms["0"]))
     rounds: dict[Place, dict[str, dict[str, list[float]]]] = defaultdict(lambda: defaultdict(dict))
     # Rounds of different inputs are never mixed: those of the inputs with the most rounds count.
     for (machine, pair, experiment, condition, *_), values in sorted(logs.items(), key=lambda one: len(one[1])):

@@ -33,8 +33,11 @@ class Measurement:
     phase: Phase
     round: int
     position: int
+    """From 0: its place in the round."""
     status: Status
     started_utc: str
+    repeat: int = 0
+    """From 0: which of its arm's trials in the round."""
     note: str = ""
     """Why it failed, with the last lines of its log; or a flag worth reading."""
     exit_status: int | None = None

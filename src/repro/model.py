@@ -169,6 +169,8 @@ class Experiment:
     """At most, for every condition without an entry in `own_rounds`."""
     own_rounds: Mapping[str, int] = field(default_factory=dict)
     """Condition -> rounds at most, for those whose trials are long."""
+    trials: int = 1
+    """Trials of each arm in a round; the round's time of an arm is their geometric mean."""
     releases: bool = False
     """Whether it is about every itk-elastix release, API-only entries included."""
 
@@ -201,14 +203,18 @@ class Trial:
     round: int
     """From 1; the warm-up round is 0."""
     position: int
-    """0 or 1: first or second in its round."""
+    """From 0: its place in the round."""
+    repeat: int = 0
+    """From 0: which of its arm's trials in the round."""
 
     def key(self, condition: Condition, inputs: Inputs, lock: str) -> str:
         """Digest that a rerun recognises: the trial, what it reads and what is installed.
 
-        The position is left out: it says when in its round the trial ran, not what ran.
+        The position is left out: it says when in its round the trial ran, not what ran. So is the repeat of
+        an arm's first trial, which keeps what was measured when a round had no other.
         """
-        identity = {k: v for k, v in dataclasses.asdict(self).items() if k != "position"}
+        left_out = {"position"} if self.repeat else {"position", "repeat"}
+        identity = {k: v for k, v in dataclasses.asdict(self).items() if k not in left_out}
         content = [SCHEMA, identity, dataclasses.asdict(condition), dataclasses.asdict(inputs), lock]
         return digest(content)
 

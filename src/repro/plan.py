@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from repro.model import Condition, Experiment, Pair, Trial
-from repro.order import order
+from repro.order import order, within
 
 T = TypeVar("T")
 
@@ -35,26 +35,23 @@ def rounds(
     firsts = order(seed, f"{pair.name}/{experiment.name}/{condition.name}", count)
     planned = []
     for number in range(count + 1):
-        second_first = number > 0 and not firsts[number - 1]
-        arms = [arm for arm in ((1, 0) if second_first else (0, 1)) if condition.arms[arm] in paths]
-        planned.append(
-            Round(
-                number,
-                tuple(
-                    Trial(
-                        pair=pair.name,
-                        experiment=experiment.name,
-                        condition=condition.name,
-                        arm=arm,
-                        path=condition.arms[arm],
-                        phase="measure" if number else "warmup",
-                        round=number,
-                        position=position,
-                    )
-                    for position, arm in enumerate(arms)
-                ),
+        first = int(number > 0 and not firsts[number - 1])
+        arms = [arm for arm in within(first, experiment.trials if number else 1) if condition.arms[arm] in paths]
+        trials = tuple(
+            Trial(
+                pair=pair.name,
+                experiment=experiment.name,
+                condition=condition.name,
+                arm=arm,
+                path=condition.arms[arm],
+                phase="measure" if number else "warmup",
+                round=number,
+                position=position,
+                repeat=arms[:position].count(arm),
             )
+            for position, arm in enumerate(arms)
         )
+        planned.append(Round(number, trials))
     return planned
 
 

@@ -27,6 +27,8 @@ class Planned:
     trials: int
     order: tuple[tuple[str, ...], ...]
     """For each measured round, the paths in the order in which they run."""
+    trials_each: int
+    """Trials of each arm in a round."""
     estimate_s: float | None
     """From what earlier runs measured here; None: nothing yet."""
 
@@ -55,10 +57,11 @@ def plan_all(
                 rounds=count,
                 trials=len(starts) + sum(len(step.trials) for step in steps),
                 order=tuple(tuple(trial.path for trial in step.trials) for step in steps[1:]),
+                trials_each=experiment.trials,
                 estimate_s=_estimate_s(
                     _seconds(raw, pair.name, experiment.name, condition.name),
                     [arm for arm in condition.arms if arm in paths],
-                    count,
+                    count * experiment.trials,
                 ),
             )
             planned.append(entry)
@@ -74,7 +77,7 @@ def rows(planned: Sequence[Planned]) -> Rows:
             str(entry.rounds),
             str(entry.trials),
             _minutes(entry.estimate_s),
-            " ".join("-".join(paths) for paths in entry.order),
+            _order(entry),
         )
         for entry in planned
     )
@@ -89,6 +92,12 @@ def rows(planned: Sequence[Planned]) -> Rows:
         + ". Each condition starts with the executable's own start and a warm-up round; "
         "rounds end early once the interval is narrow enough (--precision).",
     )
+
+
+def _order(entry: Planned) -> str:
+    """The first trial of each arm, round by round; the others mirror them."""
+    firsts = " ".join("-".join(paths[: len(paths) // entry.trials_each]) for paths in entry.order)
+    return firsts if entry.trials_each == 1 else f"each arm {entry.trials_each} times, mirrored: {firsts}"
 
 
 def _seconds(raw: Path, pair: str, experiment: str, condition: str) -> Mapping[str, list[float]]:
@@ -108,11 +117,12 @@ def _seconds(raw: Path, pair: str, experiment: str, condition: str) -> Mapping[s
     return seconds
 
 
-def _estimate_s(seconds: Mapping[str, list[float]], arms: Sequence[str], rounds: int) -> float | None:
+def _estimate_s(seconds: Mapping[str, list[float]], arms: Sequence[str], trials: int) -> float | None:
+    """Of so many trials of each arm, with the loading and the warm-up."""
     if not all(seconds.get(path) for path in arms):
         return None
     loading = sum(statistics.median(seconds["load"]) for path in arms if path == "api" and seconds.get("load"))
-    return loading + sum(statistics.median(seconds[path]) for path in arms) * (rounds + 1)
+    return loading + sum(statistics.median(seconds[path]) for path in arms) * (trials + 1)
 
 
 def _minutes(seconds: float | None) -> str:

@@ -16,7 +16,8 @@ def complete_rounds(trials: pl.DataFrame, which: pl.Expr = COUNTED) -> pl.DataFr
     """The rounds of which both arms were measured, sorted by row and round; from the tidy trials.
 
     Columns: row, round, has_results (there are transforms to compare), and of each arm wall_s, position,
-    session and digest, with _0 or _1 behind it.
+    session and digest, with _0 or _1 behind it. Of an arm with several trials in the round, wall_s is their
+    geometric mean and the rest is the first one's; both arms must have as many.
     """
     measured = trials.filter(which).select(
         *("machine", "pair", "experiment", "condition", "row", "round", "arm"),
@@ -25,12 +26,17 @@ def complete_rounds(trials: pl.DataFrame, which: pl.Expr = COUNTED) -> pl.DataFr
     )
     first, second = (
         measured.filter(pl.col("arm") == arm)
-        .unique(subset=["row", "round"], keep="first", maintain_order=True)
-        .rename({name: f"{name}_{arm}" for name in ("wall_s", "position", "session", "digest")})
+        .group_by("row", "round", maintain_order=True)
+        .agg(
+            *(pl.col(name).first() for name in ("machine", "pair", "experiment", "condition", "has_results")),
+            pl.len().alias("trials"),
+            pl.col("wall_s").log().mean().exp().alias(f"wall_s_{arm}"),
+            *(pl.col(name).first().alias(f"{name}_{arm}") for name in ("position", "session", "digest")),
+        )
         for arm in (0, 1)
     )
     return first.join(
-        second.drop("machine", "pair", "experiment", "condition", "has_results"), on=["row", "round"]
+        second.drop("machine", "pair", "experiment", "condition", "has_results"), on=["row", "round", "trials"]
     ).sort("row", "round")
 
 

@@ -35,7 +35,7 @@ _TEXT, _WHOLE, _NUMBER, _NUMBERS = pl.String(), pl.Int64(), pl.Float64(), pl.Lis
 _REQUIRED = ("key", "session", "machine", "pair", "experiment", "condition", "path", "phase", "status")
 MEASUREMENT: dict[str, pl.DataType] = {
     **dict.fromkeys(_REQUIRED, _TEXT),
-    **dict.fromkeys(("arm", "round", "position", "exit_status"), _WHOLE),
+    **dict.fromkeys(("arm", "round", "position", "repeat", "exit_status"), _WHOLE),
     **dict.fromkeys(("started_utc", "note", "log_threads", "threader"), _TEXT),
     **dict.fromkeys(
         ("wall_s", "load_s", "user_s", "system_s", "other_cores", "stolen_cores", "final_metric", "first_s"), _NUMBER

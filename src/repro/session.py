@@ -13,7 +13,7 @@ from typing import Any
 
 from repro import doctor, executables, images, installed, loadarms, machine, plan, profiling, store
 from repro.arms import Limits
-from repro.bench import ConditionResult, ConditionRun, Listener, Session, Stop, Tally
+from repro.bench import ConditionRun, Listener, Session, Stop
 from repro.children import Launcher
 from repro.errors import ConfigError, UnavailableError
 from repro.experiments import CUSTOM_IMAGES, with_threads
@@ -25,6 +25,7 @@ from repro.layout import RESULTS
 from repro.makers import makers
 from repro.measurement import TOLERANCE_PX
 from repro.model import SCHEMA, Condition, Experiment, Pair, digest
+from repro.outcome import ConditionResult, Tally
 from repro.prepare import Prepared, custom_images, prepare
 from repro.scrub import clean_logs
 

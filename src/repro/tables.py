@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from repro import interval
-from repro.bench import ConditionResult
 from repro.doctor import Finding
+from repro.outcome import ConditionResult
 from repro.session import Summary
 from repro.stats import verdict
 from repro.wording import verdict_words

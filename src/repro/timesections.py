@@ -163,7 +163,7 @@ def rounds(data: Data) -> Section:
     if not strips:
         return Section("rounds", title, missing="No complete round was measured yet.", command="pixi run bench")
     description = (
-        "Dots on a log axis of seconds, one a round and path, in the order of the rounds from top to bottom, with the "
+        "Dots on a log axis of seconds, one a trial, in the order of the rounds from top to bottom, with the "
         "median of each path as a bar and outliers ringed."
     )
     table = Table(

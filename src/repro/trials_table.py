@@ -87,7 +87,7 @@ def tidy(raw: Raw, known: Mapping[tuple[str, ...], Setup]) -> pl.DataFrame:
     numbers = {its: i for i, its in enumerate(sorted(set(runs)))}
     table = table.with_columns(row=pl.Series([numbers[its] for its in runs], dtype=pl.UInt32)[run])
     phase = pl.col("phase").replace_strict(_PHASES, range(len(_PHASES)), default=len(_PHASES))
-    table = table.sort("row", phase, "round", "arm", "path", "key")
+    table = table.sort("row", phase, "round", "arm", "path", "position", "key")
     return table.with_columns(robust_z=_robust_z(table))
 
 
