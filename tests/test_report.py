@@ -414,6 +414,18 @@ def test_no_cell_can_break_it(draw: st.DataObject, tmp_path: Path, small: Path) 
     assert Page((tmp_path / "report.html").read_text()).open == []
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_trials_of_a_machine_without_a_row_do_not_break_it(tmp_path: Path, small: Path) -> None:
+    for name, machine in (("comparison.csv", "another"), ("trials.csv", "nobody's")):
+        rows = list(csv.DictReader((small / name).open(newline="")))
+        rows[0]["machine"] = machine
+        rewrite(tmp_path / name, rows)
+    report.write(tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "another" in page
+    assert "nobody" not in page
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_from(tmp_path_factory.mktemp("small"), experiments=("posted", "aa", "causes"), rounds=3)

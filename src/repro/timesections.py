@@ -122,7 +122,10 @@ def _columns(lists: Iterable[tuple[float, ...]]) -> list[float]:
 def _once(data: Data) -> list[Bar]:
     """What each path costs before its first registration, for every pair on its first machine."""
     columns = [f"load_{part}_s" for part in LOAD_PARTS]
-    good = data.trials.filter(pl.col("status") == "ok", pl.col("measures").fill_null("registration") == "registration")
+    ours = pl.col("machine").is_in(data.machines)  # one of the two files may have been changed
+    good = data.trials.filter(
+        ours, pl.col("status") == "ok", pl.col("measures").fill_null("registration") == "registration"
+    )
     loads = good.filter(pl.col("load_s").is_not_null()).group_by("pair", "machine").agg(pl.col(columns).median())
     starts = good.filter(pl.col("phase") == "start").group_by("pair", "machine").agg(pl.col("wall_s").median())
     bars: dict[tuple[str, str], Bar] = {}
