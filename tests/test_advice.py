@@ -84,10 +84,24 @@ def test_rows_that_say_nothing_about_this_machine_or_this_work_are_no_advice() -
         odd={"api_per_min": "quick"},
     )
     assert [one.missing for one in advice.advice(found)] == ["causes-own", "parallel"]
+    nothing = "nothing was measured that does the same work on both paths"
     assert list(advice.text("1-2", found)) == [
-        "* One job at a time: not measured (`bench 1-2 --experiment causes-own`).",
-        "* Many jobs: not measured (`bench 1-2 --experiment parallel`).",
+        f"* One job at a time: {nothing} (`bench 1-2 --experiment causes-own`).",
+        f"* Many jobs: {nothing} (`bench 1-2 --experiment parallel`).",
     ]
+
+
+def test_results_that_differ_by_their_random_samples_alone_are_the_same_work() -> None:
+    samples = "the two results are up to 4.77 px apart, explained by other random samples at each call of one process"
+    units = "the two results are up to 5.25 px apart, explained by unequal work units of the metric: cli 2, api 32"
+    found = rows(
+        a={"status": "disagree", "note": units, "api_per_min": "90"}, b={"status": "disagree", "note": samples}
+    )
+    one, _ = advice.advice(found)
+    assert one.words.startswith("`parallel/b` takes 1.8 s")
+    assert one.words.endswith(
+        "faster; results disagree, explained by other random samples at each call of one process)."
+    )
 
 
 def test_other_inputs_are_other_work() -> None:

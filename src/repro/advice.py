@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from repro.flags import OTHER_SAMPLES
 from repro.model import THREADERS
 from repro.wording import finite, interval_words, ratio, verdict_words
 
@@ -25,14 +26,15 @@ class Advice:
     words: str
     python: tuple[str, ...] = ()
     missing: str = ""
-    """The experiment that would tell; empty: it was measured."""
+    """The experiment that would tell; empty: something was measured that does."""
 
 
 def advice(rows: Mapping[tuple[str, str], Row]) -> tuple[Advice, Advice]:
     """For one machine and pair, from its rows by experiment and condition: for one job, and for many.
 
-    Only rows at the machine's own threads count whose two results agree, and of one job and of many only those of
-    the inputs that most conditions have: seconds of different work cannot be compared, and fewer bins are another
+    Only rows at the machine's own threads count whose two results agree, or differ by their random samples alone
+    (elastix before 5.3.0 takes others at each call), and of one job and of many only those of the inputs that most
+    conditions have: seconds of different work cannot be compared, and fewer bins are another
     registration. Of what is as quick as the quickest, the plain API is advised for one job, and the recipe for many.
     """
     measured = [row for row in rows.values() if _measured(row)]
@@ -45,10 +47,11 @@ def advice(rows: Mapping[tuple[str, str], Row]) -> tuple[Advice, Advice]:
 
 
 def _alike(rows: Sequence[Row]) -> Sequence[Row]:
-    """Those whose results agree, of the inputs that most have; rows with an interval count before those without."""
+    """Those of the same work, of the inputs that most have; rows with an interval count before those without."""
     those = [row for row in rows if row["interval"] == "interval"] or rows
     most = Counter(map(_inputs, those)).most_common(1)
-    return [row for row in those if row["status"] == "ok" and _inputs(row) == most[0][0]]
+    same = (row for row in those if row["status"] == "ok" or OTHER_SAMPLES in row["note"])
+    return [row for row in same if _inputs(row) == most[0][0]]
 
 
 def _best(rows: Sequence[Row], strategy: str) -> Row | None:
@@ -62,7 +65,8 @@ def text(pair: str, rows: Mapping[tuple[str, str], Row]) -> Iterator[str]:
     """The advice as lines of Markdown."""
     for one in advice(rows):
         if one.missing:
-            yield f"* {one.jobs}: not measured (`bench {pair} --experiment {one.missing}`)."
+            same = "nothing was measured that does the same work on both paths"
+            yield f"* {one.jobs}: {same} (`bench {pair} --experiment {one.missing}`)."
             continue
         yield f"* {one.jobs}: {one.words}"
         yield ""
@@ -134,7 +138,8 @@ def _python(row: Row) -> tuple[str, ...]:
 
 
 def _says(row: Row) -> str:
-    return f"{interval_words(row)}; {verdict_words(row['verdict'])}"
+    apart = f"; results disagree, {OTHER_SAMPLES}" if row["status"] == "disagree" else ""
+    return f"{interval_words(row)}; {verdict_words(row['verdict'])}{apart}"
 
 
 def _round(number: str) -> str:

@@ -26,6 +26,8 @@ _ASKED_AT_LEAST = 3
 SAME_PX = 1e-6
 """Up to this distance two results are the same: what elastix's six digits after the point can tell."""
 DRIFT_P = 0.01
+OTHER_SAMPLES = "explained by other random samples at each call of one process"
+"""Of results that disagree though both paths did as much work."""
 ITK_MAX_THREADS = 128
 """Most threads, and work units of all threaders but TBB, of ITK as the releases build it."""
 _REMARKS = 3
@@ -211,7 +213,7 @@ def _agreement(row: Row) -> Iterator[str]:
 def _restless(elastix: str | None) -> str:
     """Why a worker whose first result is the executable's gives others later; docs/method.md has the proof."""
     if elastix and version_key(elastix) < version_key("5.3"):
-        return ", explained by other random samples at each call of one process (first call: as the executable)"
+        return f", {OTHER_SAMPLES} (first call: as the executable)"
     return ": the API gives other results at each call of one process, its first is the executable's"
 
 
