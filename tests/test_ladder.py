@@ -94,8 +94,8 @@ def test_without_rounds_of_its_own_the_whole_is_the_posted_condition() -> None:
 
 
 def test_no_shares_are_told_of_a_slowdown_that_nobody_sees() -> None:
-    for posted in (1.0, 0.8):
-        found = ladder({"posted": rounds(posted), "threads": rounds(0.75)})
+    for posted, whole in ((1.0, None), (0.8, None), (1.0, 1.2)):
+        found = ladder({"posted": rounds(posted), "threads": rounds(0.75)}, whole=rounds(whole) if whole else ())
         assert found is not None
         assert found.share is None
         assert found.accounts[0].share is None

@@ -106,7 +106,8 @@ def _ladder(experiment: str, found: Ladder) -> Iterator[str]:
     yield f"As posted the ratio of the API's time to the executable's is {said(found.posted)}."
     if found.whole != found.posted:
         own = "/".join(WHOLE[experiment])
-        yield f"In rounds of its own, `{own}`, it is {said(found.whole)}: that is the posted ratio of the shares below."
+        shared = ": that is the posted ratio of the shares below" if found.share else ""
+        yield f"In rounds of its own, `{own}`, it is {said(found.whole)}{shared}."
     if found.fair is not None:
         yield f"With SetNumberOfThreads it is {said(found.fair)}."
     if not found.steps:

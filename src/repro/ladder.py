@@ -201,8 +201,12 @@ class _Medians:
         return replace(found, verdict=verdict(found.low, found.high, self._floor, MIN_ROUNDS))
 
     def share(self, before: str, after: str) -> Estimate | None:
-        """log(before / after) / log(whole); None where no slowdown is seen, so that there is nothing to share."""
-        if self._median[_WHOLE] == 0 or self.ratio(_WHOLE).verdict in ("no difference seen", "faster"):
+        """log(before / after) / log(whole); None where no slowdown is seen, so that there is nothing to share.
+
+        The ladder's own rounds must show it as the whole's do.
+        """
+        unseen = {self.ratio(name).verdict for name in (_WHOLE, POSTED)} & {"no difference seen", "faster"}
+        if self._median[_WHOLE] == 0 or unseen:
             return None
         first, second, whole = (self._resampled.get(name) for name in (before, after, _WHOLE))
         low = high = None
