@@ -102,7 +102,9 @@ def _make(venv: Path, lock: Path, stamp: str, say: Say) -> None:
         raise VenvError(f"{venv} is there and was not made by tasks/run.py: move it away, or install pixi")
     start = time.monotonic()
     say(f"makes the private venv {FOLDER} from {_LOCK_FILE} (once; about half a minute)")
-    if venv.exists():
+    if venv.is_symlink():
+        venv.unlink()  # what it leads to is another checkout's
+    elif venv.exists():
         shutil.rmtree(venv)
     venv.mkdir()
     (venv / _STAMP).touch()

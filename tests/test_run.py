@@ -286,6 +286,19 @@ def test_the_venv_is_made_once_and_again_when_its_lock_changes(checkout: Path, c
     assert len(commands_run) == 2 * made
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows lets few users make links")
+def test_a_link_to_another_checkouts_venv_is_replaced_and_that_one_stays(
+    checkout: Path, tmp_path: Path, commands_run: list[list[str]]
+) -> None:
+    another = _ensure(checkout).rename(tmp_path / "another")
+    (checkout / "params" / "tools.txt").write_text("uv==2 \\\n    --hash=sha256:0\n")
+    (checkout / ".venv").symlink_to(another)
+    venv = _ensure(checkout)
+    assert not venv.is_symlink()
+    assert commands_run[0][-1] == commands_run[len(commands_run) // 2][-1] == str(venv)
+    assert list(another.iterdir())
+
+
 def test_everything_is_installed_by_hash_and_pip_installs_uv_alone(
     checkout: Path, commands_run: list[list[str]]
 ) -> None:
