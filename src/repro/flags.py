@@ -165,7 +165,7 @@ def _problems(row: Row, said: Mapping[str, Said], setup: Setup | None) -> Iterat
     if row["position_seen"]:
         yield f"going second in a round costs {row['position_effect'] - 1:+.1%}, which was taken out of the ratio"
     if row["arm_0"] == row["arm_1"] and row["rounds"] >= MIN_ROUNDS and not row["ratio_low"] <= 1 <= row["ratio_high"]:
-        yield "a path against itself does not give 1: something disturbs the rounds"
+        yield "a path against itself does not give 1: one such interval in twenty, or something disturbs the rounds"
     if row["disturbed_rounds"]:
         yield f"other processes disturbed {_rounds(len(row['disturbed_rounds'].split()))}"
     if row["split"]:
