@@ -1,5 +1,6 @@
 """What `explain` says of measurements that were made up by a known law."""
 
+import math
 import re
 from pathlib import Path
 
@@ -131,3 +132,14 @@ def test_the_jacobian_is_cleared_or_charged_by_what_an_affine_transform_takes() 
     assert "No, it is slow without it." in answer(9.0, 9.0)
     assert "Yes, without it nothing is slow." in answer(9.0, 1.0)
     assert "Not clear, the B-spline itself is not seen to be slow." in answer(1.0, 1.0)
+
+
+def test_a_round_counts_by_geometric_means_and_only_where_every_trial_took_time() -> None:
+    def trial(number: int, arm: int, wall_s: float) -> dict[str, object]:
+        return {**dict.fromkeys(measured.TRIAL, "x"), "round": number, "arm": arm, "wall_s": wall_s}
+
+    whole = [trial(1, 0, 1.0), trial(1, 1, 2.0), trial(1, 1, 8.0), trial(1, 0, 4.0)]
+    not_whole = [*(trial(number, 0, 1.0) for number in (2, 3, 4)), trial(3, 1, 0.0), trial(4, 1, 2.0), trial(4, 1, 2.0)]
+    found = measured.rounds([*whole, *not_whole])
+    assert list(found) == [("x", "x")]
+    assert list(found["x", "x"]["x"]["x"]) == [pytest.approx(math.log(2))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +9,7 @@ import polars as pl
 
 from repro import explain, plots, questions
 from repro.ladder import FAIR, Ladder
-from repro.measured import Measured, Place, said
+from repro.measured import TRIAL, Measured, Place, rounds, said
 from repro.page import Cell, Figure, Section, Table
 from repro.plots import Line, Point
 from repro.reportdata import Data, by_place
@@ -101,15 +100,10 @@ def _rung_table(ladders: Sequence[Rungs]) -> Table:
 def _measured(data: Data) -> Measured:
     """What `explain` needs, from what has been read already."""
     rows = by_place(data.compared)
-    rounds: dict[Place, dict[str, dict[str, list[float]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
-    if len(rows) <= MOST_PLACES:
-        key = ("machine", "pair", "experiment", "condition", "params_sha256", "round")
-        counted = data.trials.filter(pl.col("phase") == "measure", pl.col("status") == "ok", pl.col("wall_s") > 0)
-        arms = [pl.col("wall_s").filter(pl.col("arm") == arm).last().alias(f"arm_{arm}") for arm in (0, 1)]
-        pairs = counted.group_by(key, maintain_order=True).agg(arms).drop_nulls(["arm_0", "arm_1"])
-        for machine, pair, experiment, condition, _, _, first, second in pairs.iter_rows():
-            rounds[machine, pair][experiment][condition].append(math.log(second) - math.log(first))
-    return Measured(rows, rounds)
+    if len(rows) > MOST_PLACES:
+        return Measured(rows, {})
+    good = data.trials.filter(pl.col("phase") == "measure", pl.col("status") == "ok", pl.col("wall_s") > 0)
+    return Measured(rows, rounds(good.select(TRIAL).iter_rows(named=True)))
 
 
 def _places(data: Data, measured: Measured) -> Iterator[tuple[Place, str]]:

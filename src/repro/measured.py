@@ -6,9 +6,10 @@ import csv
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from repro.errors import StoreError
 from repro.interval import MIN_ROUNDS
@@ -18,8 +19,12 @@ from repro.wording import finite, reach, with_verdict
 
 _CONDITION = ("machine", "pair", "experiment", "condition")
 _INPUTS = ("fixed_sha256", "moving_sha256", "params_sha256")
+TRIAL = (*_CONDITION, *_INPUTS, "round", "arm", "wall_s")
+"""The columns of trials.csv that say which round a trial is of, and what it took."""
 Place = tuple[str, str]
 """Machine and pair."""
+Rounds = Mapping[Place, Mapping[str, Mapping[str, Sequence[float]]]]
+"""Machine and pair -> experiment -> condition -> log ratio of each round."""
 Row = Mapping[str, str]
 
 
@@ -29,8 +34,7 @@ class Measured:
 
     rows: Mapping[Place, Mapping[tuple[str, str], Row]]
     """Machine and pair -> experiment and condition -> row of comparison.csv."""
-    rounds: Mapping[Place, Mapping[str, Mapping[str, Sequence[float]]]]
-    """Machine and pair -> experiment -> condition -> log ratio of each round."""
+    rounds: Rounds
 
     def ratio(self, place: Place, experiment: str, condition: str) -> Estimate | None:
         """The ratio of a condition as comparison.csv has it, with its verdict; None: there is none."""
@@ -56,20 +60,30 @@ def read(results: Path) -> Measured:
         its, name = rows[row["machine"], row["pair"]], (row["experiment"], row["condition"])
         if name not in its or int(row["rounds"] or 0) >= int(its[name]["rounds"] or 0):
             its[name] = row
-    seconds: dict[tuple[str, ...], dict[str, list[float]]] = defaultdict(lambda: {"0": [], "1": []})
-    for row in _table(results / "trials.csv"):
-        if row["phase"] == "measure" and row["status"] == "ok":
-            its_round = seconds[tuple(row[name] for name in (*_CONDITION, *_INPUTS, "round"))]
-            its_round[row["arm"]].append(math.log(float(row["wall_s"])))
+    good = (row for row in _table(results / "trials.csv") if row["phase"] == "measure" and row["status"] == "ok")
+    return Measured(rows, rounds(good))
+
+
+def rounds(trials: Iterable[Mapping[str, Any]]) -> Rounds:
+    """The log ratios of the complete rounds, from good measured trials in the columns of trials.csv.
+
+    Of an arm with several trials in a round their geometric mean counts, as `merge` has it.
+    """
+    seconds: dict[tuple[str, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in trials:
+        its_round = tuple(row[name] for name in TRIAL[:-2])
+        seconds[its_round][str(row["arm"])].append(float(row["wall_s"]))
     logs: dict[tuple[str, ...], list[float]] = defaultdict(list)
     for (*place, _), arms in seconds.items():
-        if len(arms["0"]) == len(arms["1"]):
-            logs[tuple(place)].append(statistics.fmean(arms["1"]) - statistics.fmean(arms["0"]))
-    rounds: dict[Place, dict[str, dict[str, list[float]]]] = defaultdict(lambda: defaultdict(dict))
+        first, second = arms["0"], arms["1"]
+        if len(first) == len(second) and min(first + second, default=0) > 0:
+            ratio = statistics.geometric_mean(second) / statistics.geometric_mean(first)
+            logs[tuple(place)].append(math.log(ratio))
+    found: dict[Place, dict[str, dict[str, list[float]]]] = defaultdict(lambda: defaultdict(dict))
     # Rounds of different inputs are never mixed: those of the inputs with the most rounds count.
     for (machine, pair, experiment, condition, *_), values in sorted(logs.items(), key=lambda one: len(one[1])):
-        rounds[machine, pair][experiment][condition] = values
-    return Measured(rows, rounds)
+        found[machine, pair][experiment][condition] = values
+    return found
 
 
 def said(estimate: Estimate) -> str:
