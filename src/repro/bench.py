@@ -88,6 +88,7 @@ class ConditionRun:
         self._stop = stop
         self._tally = tally
         self._arms: dict[int, Arm] = {}
+        self._keys: dict[Trial, str] = {}
         self._kept = kept
 
     def run(self) -> ConditionResult:
@@ -146,7 +147,9 @@ class ConditionRun:
         self._listener.expect(-left)
 
     def _key(self, trial: Trial) -> str:
-        return trial.key(self._condition, self._prepared.inputs, self._session.lock)
+        if trial not in self._keys:
+            self._keys[trial] = trial.key(self._condition, self._prepared.inputs, self._session.lock)
+        return self._keys[trial]
 
     def _has(self, trials: Iterable[Trial]) -> bool:
         return all(self._kept.line(self._key(trial)) is not None for trial in trials)

@@ -106,7 +106,7 @@ def _ladder(experiment: str, found: Ladder) -> Iterator[str]:
     yield f"As posted the ratio of the API's time to the executable's is {said(found.posted)}."
     if found.whole != found.posted:
         own = "/".join(WHOLE[experiment])
-        shared = ": that is the posted ratio of the shares below" if found.share else ""
+        shared = ": that is the posted ratio of the shares below" if any(one.share for one in found.accounts) else ""
         yield f"In rounds of its own, `{own}`, it is {said(found.whole)}{shared}."
     if found.fair is not None:
         yield f"With SetNumberOfThreads it is {said(found.fair)}."

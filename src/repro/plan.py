@@ -36,7 +36,9 @@ def rounds(
     planned = []
     for number in range(count + 1):
         first = int(number > 0 and not firsts[number - 1])
-        arms = [arm for arm in within(first, experiment.trials if number else 1) if condition.arms[arm] in paths]
+        order_within = enumerate(within(first, experiment.trials if number else 1))
+        # Each two neighbours are one trial of either arm.
+        arms = [(arm, place // 2) for place, arm in order_within if condition.arms[arm] in paths]
         trials = tuple(
             Trial(
                 pair=pair.name,
@@ -47,9 +49,9 @@ def rounds(
                 phase="measure" if number else "warmup",
                 round=number,
                 position=position,
-                repeat=arms[:position].count(arm),
+                repeat=repeat,
             )
-            for position, arm in enumerate(arms)
+            for position, (arm, repeat) in enumerate(arms)
         )
         planned.append(Round(number, trials))
     return planned
