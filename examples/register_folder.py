@@ -3,7 +3,7 @@
 
     python register_folder.py FIXED FOLDER OUTPUT --params bspline.txt [--workers 2] [--threads 1] [--timeout 600]
 
-It needs itk-elastix and, beside it or on PYTHONPATH, recipe.py (src/repro/recipe.py of this project). Each image
+It needs itk-elastix and, beside it or on PYTHONPATH, recipe.py (src/repro/measure/recipe.py here). Each image
 gets a folder of its name in OUTPUT with what the executable would leave there. A line says how each ended; an image
 that fails costs no other one. Exit status: 0 all registered, 1 some not.
 """

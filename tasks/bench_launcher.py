@@ -23,10 +23,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro import config, installed, layout, load
-from repro.children import Command, Launcher
-from repro.environment import child_environment
+from repro import layout
+from repro.builds import config, installed
 from repro.errors import ReproError, UnavailableError
+from repro.system import load
+from repro.system.children import Command, Launcher
+from repro.system.environment import child_environment
 
 OUTPUT = "{output}"
 """Word of the command that is replaced by the run's own folder."""

@@ -20,15 +20,18 @@ from pathlib import Path
 import psutil
 
 import madeuprun
-from repro import config, installed, layout, machine, session
-from repro.arms import ApiArm, Limits
-from repro.bench import Stop
+from repro import layout
+from repro.builds import config, installed
+from repro.builds.interpreter import pair_interpreter
 from repro.errors import ReproError
-from repro.experiments import load_experiments
-from repro.interpreter import pair_interpreter
-from repro.measurement import Measurement
+from repro.measure import session
+from repro.measure.arms import ApiArm, Limits
+from repro.measure.bench import Stop
+from repro.measure.measurement import Measurement
 from repro.model import Trial
-from repro.prepare import custom_images, prepare
+from repro.plan.experiments import load_experiments
+from repro.plan.prepare import custom_images, prepare
+from repro.system import machine
 
 PAIR = "0.25.4-5.3.1"
 PART = 100

@@ -37,8 +37,8 @@ def write(folder: Path, least: int) -> Path:
 def merge(folder: Path) -> str:
     """Merge the folder in this process; what it took."""
     started = time.perf_counter()
-    from repro.merge import merge
-    from repro.platforms import used
+    from repro.results.merge import merge
+    from repro.system import used
 
     merged = merge([folder / "raw"], folder)
     wall = time.perf_counter() - started

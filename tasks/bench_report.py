@@ -37,7 +37,7 @@ def write(folder: Path, machines: int, pairs: Sequence[str], copies: bool) -> Pa
 def report(folder: Path) -> str:
     """Make the report of a folder in this process; what it took."""
     started = time.perf_counter()
-    from repro import report
+    from repro.report import report
 
     written = report.write(folder)
     wall = time.perf_counter() - started

@@ -17,11 +17,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from repro import config, images, installed, layout, parameters
-from repro.arms import WORKER
-from repro.children import LineChild
-from repro.environment import child_environment, itk_environment
-from repro.interpreter import pair_interpreter
+from repro import layout
+from repro.builds import config, installed
+from repro.builds.interpreter import pair_interpreter
+from repro.elastix import parameters
+from repro.measure.arms import WORKER
+from repro.plan import images
+from repro.system.children import LineChild
+from repro.system.environment import child_environment, itk_environment
 
 TIMEOUT_S = 600.0
 WAYS = {

@@ -1,4 +1,4 @@
-"""Remove what the tasks made in the checkout, and nothing else. Standard library only, and repro.platforms."""
+"""Remove what the tasks made in the checkout, and nothing else. Standard library only, and repro.system."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import privatevenv
-from repro import platforms
+from repro import system as platforms
 
 _FOLDERS = (".pairs", ".cache", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis")
 _KEPT_RESULTS = ("reference",)

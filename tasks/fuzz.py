@@ -28,9 +28,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [path for path in (str(ROOT / "src"), str(ROOT / "tests")) if path not in sys.path]
 
 from fuzztargets import Target, targets  # noqa: E402
-from repro import platforms  # noqa: E402
+from repro import system as platforms  # noqa: E402
 from repro.errors import ReproError  # noqa: E402
-from repro.platforms import used  # noqa: E402
+from repro.system import used  # noqa: E402
 
 HANG_S = 10.0
 """Far above what any of our parsers takes for inputs of this size, on a slow and busy machine too."""

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 import rawdata
 from fuzzinputs import BYTES, Inputs, damaged, odd_json
-from repro import archives, downloads, pack
+from repro.builds import archives, downloads
 from repro.errors import ReproError
+from repro.results import pack
 
 
 def packed_archives(folder: Path) -> Inputs:

@@ -14,28 +14,17 @@ import fuzzarchives
 import parts
 import rawdata
 from fuzzinputs import BYTES, TEXTS, Inputs, damaged, odd_json, reworded, texts
-from repro import (
-    apt,
-    downloads,
-    elastixlog,
-    fetch,
-    imagefiles,
-    images,
-    installed,
-    layout,
-    merge,
-    parameters,
-    plantable,
-    reported,
-    transforms,
-    verify,
-    wheels,
-)
-from repro.config import load_pairs, load_releases
+from repro import layout
+from repro.builds import apt, downloads, fetch, installed, verify, wheels
+from repro.builds.config import load_pairs, load_releases
+from repro.elastix import elastixlog, imagefiles, parameters, transforms
 from repro.errors import ReproError, UnavailableError
-from repro.experiments import load_experiments
-from repro.kept import Kept
-from repro.platforms import current_platform
+from repro.measure.kept import Kept
+from repro.plan import images, plantable
+from repro.plan.experiments import load_experiments
+from repro.report import reported
+from repro.results import merge
+from repro.system import current_platform
 
 _NEXT_FILE = b"\n(((next file)))\n"
 """Between the files of a chain of transforms, which are one input."""

@@ -32,7 +32,9 @@ from typing import Any
 import psutil
 
 import madeuprun
-from repro import cli, layout, platforms
+from repro import layout
+from repro import system as platforms
+from repro.cli import cli
 
 REAL_PAIR = "0.25.4-5.3.1"
 GONE_S = 15.0

@@ -1,6 +1,6 @@
 """Run the tasks of pixi.toml: through pixi where it is installed, else in a private venv.
 
-Standard library only, and repro.platforms, which is so too. Both ways run the same commands; without pixi, every
+Standard library only, and repro.system, which is so too. Both ways run the same commands; without pixi, every
 environment's command runs in the one venv, with the variables that the environment's activation sets.
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 import privatevenv
 from cleaning import clean
 from privatevenv import VenvError
-from repro import platforms
+from repro import system as platforms
 from taskfile import DEFAULT, Environment, Step, TaskError, read_environments, steps
 
 ROOT = Path(__file__).resolve().parents[1]

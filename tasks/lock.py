@@ -54,7 +54,7 @@ def offline_solver() -> Path | None:
 def all_problems() -> list[str]:
     """What does not hold of pixi.toml, pixi.lock, params/tools.* and params/wheels/."""
     import lockrules
-    from repro.config import load_pairs, load_releases
+    from repro.builds.config import load_pairs, load_releases
 
     manifest, pairs = lockrules.read_manifest(ROOT / "pixi.toml"), list(load_pairs().values())
     problems = lockrules.workspace_problems(manifest, pairs)
@@ -83,8 +83,8 @@ def _lock_tools() -> int:
 def _lock_wheels(names: Sequence[str] | None) -> int:
     if names is None:
         return 0
-    from repro import wheels
-    from repro.config import load_pairs, load_releases
+    from repro.builds import wheels
+    from repro.builds.config import load_pairs, load_releases
 
     pairs = load_pairs() | {name: one for name, one in load_releases().items() if not one.wheels_of}
     if unknown := set(names) - set(pairs):

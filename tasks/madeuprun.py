@@ -14,12 +14,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from repro import benchcommands, cli, layout, merge, session
-from repro.arms import Limits
-from repro.images import ImageSet
-from repro.installed import Installed
+from repro import layout
+from repro.builds.installed import Installed
+from repro.cli import benchcommands, cli
+from repro.measure import session
+from repro.measure.arms import Limits
 from repro.model import Condition, Executable, Experiment, Pair, Settings
-from repro.prepare import Prepared
+from repro.plan.images import ImageSet
+from repro.plan.prepare import Prepared
+from repro.results import merge
 
 HERE = Path(__file__).with_name("madeup")
 PAIR = Pair("made-up", "0", Executable("0", "0"), "3", datetime.date(2026, 1, 1))

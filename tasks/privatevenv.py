@@ -1,7 +1,7 @@
 """The private venv: what params/tools.txt locks, in .venv, for machines without pixi.
 
 It is there whole or not at all: the stamp that says so is written last, and a stamp that does not
-fit (another lock, another Python) means that it is made anew. Standard library only, and repro.platforms.
+fit (another lock, another Python) means that it is made anew. Standard library only, and repro.system.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from repro import platforms
+from repro import system as platforms
 
 FOLDER = ".venv"
 _LOCK_FILE = Path("params/tools.txt")
@@ -150,7 +150,7 @@ def _debian_root(root: Path) -> Path:
 def _debian_pip(root: Path) -> Path:
     """The wheel in Debian's package python3-pip-whl, got with apt in a private root."""
     sys.path.insert(0, str(root / "src"))
-    from repro.apt import Apt
+    from repro.builds.apt import Apt
     from repro.errors import ReproError
 
     cure = "on Debian and Ubuntu `sudo apt install python3-venv`, elsewhere install pip, or install pixi"

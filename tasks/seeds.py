@@ -23,8 +23,10 @@ WAYS = ("as it is", "put back")
 
 def main() -> None:
     """Print a line a call."""
-    from repro import config, installed, layout, resultfolder, transforms
-    from repro.environment import child_environment
+    from repro import layout
+    from repro.builds import config, installed
+    from repro.elastix import resultfolder, transforms
+    from repro.system.environment import child_environment
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("pair")

@@ -19,11 +19,11 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
-from repro import ratios
 from repro.interval import MIN_ROUNDS, interval
-from repro.order import order
+from repro.measure.stopping import PRECISION, enough
+from repro.plan.order import order
+from repro.results import ratios
 from repro.stats import median_interval
-from repro.stopping import PRECISION, enough
 
 Array = NDArray[np.float64]
 TRUE_RATIO = 1.25

@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from repro import platforms
+from repro import system as platforms
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULE = ROOT / "params" / "actionlint"

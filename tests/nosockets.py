@@ -51,7 +51,7 @@ def run_below(folder: str) -> None:
 
     if folder != "-":
         layout.PAIRS, layout.CACHE, layout.RESULTS = (Path(folder) / name for name in ("pairs", "cache", "results"))
-    from repro.cli import main as run
+    from repro.cli.cli import main as run
 
     run()
 

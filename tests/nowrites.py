@@ -73,7 +73,7 @@ def _checked(result: int) -> int:
 
 def main() -> None:
     """Restrict, then run the command."""
-    from repro import wheels
+    from repro.builds import wheels
 
     folder = sys.argv.pop(1)
     uv_cache = subprocess.run([wheels.find_uv(), "cache", "dir"], capture_output=True, text=True, check=True)

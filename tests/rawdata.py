@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from repro.measurement import Agreement, Measurement
+from repro.measure.measurement import Agreement, Measurement
 from repro.model import SCHEMA, Condition, Inputs, Path_, Phase, Settings, Trial, digest, is_api_only
-from repro.order import order
+from repro.plan.order import order
 
 PAIRS = ("0.21.0-5.2.0", "0.25.4-5.3.1")
 INPUTS = Inputs(*(digest(name) * 2 for name in ("fixed", "moving", "params")))

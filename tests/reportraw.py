@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import rawdata
-from repro.experiments import load_experiments
-from repro.merge import merge
 from repro.model import Condition, digest
+from repro.plan.experiments import load_experiments
+from repro.results.merge import merge
 
 PAIRS = ("0.21.0-5.2.0", "0.25.1-5.3.1", "0.25.4-5.3.1")
 EXPERIMENTS = ("posted", "posted-28", "aa", "causes", "causes-orders", "causes-own")

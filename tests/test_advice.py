@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from repro import advice
-from repro.columns import COMPARISON
+from repro.explain import advice
+from repro.results.columns import COMPARISON
 
 UNKNOWN = {column.name: "" for column in COMPARISON}
 PLAIN = {

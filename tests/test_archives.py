@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repro.archives import Bounds, unpack
+from repro.builds.archives import Bounds, unpack
 from repro.errors import FetchError
 
 Entry = tuple[str, bytes, int]

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 import parts
-from repro import children, resultfolder
-from repro.arms import ApiArm, Limits
+from repro.builds.installed import Installed
+from repro.elastix import resultfolder
 from repro.errors import TrialError
-from repro.images import ImageSet
-from repro.installed import Installed
+from repro.measure.arms import ApiArm, Limits
 from repro.model import Condition, Phase, Settings, Trial
-from repro.prepare import Prepared
+from repro.plan.images import ImageSet
+from repro.plan.prepare import Prepared
+from repro.system import children
 from waiting import lives
 
 WORKER = """

@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 
 import parts
-from repro import batch, tree
-from repro.arms import Limits
-from repro.children import Command, Launcher, Outcome
+from repro.builds.installed import Installed
 from repro.errors import TrialError
-from repro.images import ImageSet
-from repro.installed import Installed
+from repro.measure import batch
+from repro.measure.arms import Limits
 from repro.model import Condition, Executable, Pair, Phase, Settings, Trial
-from repro.platforms import used
-from repro.prepare import Prepared
+from repro.plan.images import ImageSet
+from repro.plan.prepare import Prepared
+from repro.system import tree, used
+from repro.system.children import Command, Launcher, Outcome
 
 IMAGES = ImageSet("posted", Path("fixed.tif"), Path("moving.tif"), "f" * 64, "e" * 64, "")
 CONDITION = Condition("one", ("a.txt",), "posted", Settings(1, "option"), Settings(1, "method", "Pool"), jobs=2)
@@ -154,7 +154,7 @@ class FakeChild:
 
 @pytest.fixture
 def program(installed: Installed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> batch.BatchApiArm:
-    monkeypatch.setattr("repro.arms.LineChild", FakeChild)
+    monkeypatch.setattr("repro.measure.arms.LineChild", FakeChild)
     return batch.BatchApiArm(installed, prepared(), tmp_path / "log.txt", Limits())
 
 

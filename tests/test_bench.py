@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 
 import parts
-from repro.arms import Arm, Facts
-from repro.bench import ConditionRun, Session, Stop
 from repro.errors import TrialError
-from repro.images import ImageSet
-from repro.kept import Kept
-from repro.measurement import Measurement
+from repro.measure.arms import Arm, Facts
+from repro.measure.bench import ConditionRun, Session, Stop
+from repro.measure.kept import Kept
+from repro.measure.measurement import Measurement
+from repro.measure.outcome import ConditionResult, Tally
+from repro.measure.store import read_lines
 from repro.model import Condition, Executable, Experiment, Pair, Path_, Settings, Trial
-from repro.outcome import ConditionResult, Tally
-from repro.prepare import Prepared
-from repro.store import read_lines
+from repro.plan.images import ImageSet
+from repro.plan.prepare import Prepared
 
 PAIR = Pair("1-2", "1", Executable("2", "2"), "3.11", datetime.date(2026, 1, 1))
 CONDITION = Condition("one", ("a.txt",), "posted", Settings(0, "option"), Settings(0, "method"))

@@ -13,13 +13,13 @@ import pytest
 
 import rawdata
 import reportraw
-from repro import tables
-from repro.cli import main
-from repro.config import load_pairs, load_releases
-from repro.experiments import load_experiments
+from repro.builds.config import load_pairs, load_releases
+from repro.cli import tables
+from repro.cli.cli import main
+from repro.cli.printing import console
 from repro.layout import ROOT
-from repro.outcome import ConditionResult, RoundResult
-from repro.printing import console
+from repro.measure.outcome import ConditionResult, RoundResult
+from repro.plan.experiments import load_experiments
 
 SYNTHETIC = ROOT / "data" / "synthetic"
 

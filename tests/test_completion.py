@@ -9,9 +9,10 @@ import sys
 
 import pytest
 
-from repro import completion, platforms
-from repro.completion import INSTALL, SCRIPTS, SHOW, asked
-from repro.config import load_pairs
+from repro import system as platforms
+from repro.builds.config import load_pairs
+from repro.cli import completion
+from repro.cli.completion import INSTALL, SCRIPTS, SHOW, asked
 from repro.errors import ConfigError
 from repro.layout import ROOT
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from repro.config import load_pairs, load_releases
+from repro.builds.config import load_pairs, load_releases
 from repro.errors import ConfigError
 from repro.model import is_api_only
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro import apt, debian, downloads
-from repro.apt import Apt, Record
-from repro.downloads import UnreachableError
+from repro.builds import apt, debian, downloads
+from repro.builds.apt import Apt, Record
+from repro.builds.downloads import UnreachableError
 from repro.errors import FetchError
 
 DEB822 = """\

@@ -14,9 +14,9 @@ import typer
 
 import taskfile
 from lockrules import read_manifest
-from repro.cli import app
-from repro.experiments import load_experiments
+from repro.cli.cli import app
 from repro.layout import ROOT
+from repro.plan.experiments import load_experiments
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 SOURCES = sorted((ROOT / "src" / "repro").rglob("*.py"))

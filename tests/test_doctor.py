@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro import doctor, machine
-from repro.doctor import Finding, Setup, checks
+from repro.cli import doctor
+from repro.cli.doctor import Finding, Setup, checks
+from repro.system import machine
 
 GIB = 1 << 30
 QUIET: dict[str, Any] = {

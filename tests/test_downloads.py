@@ -17,8 +17,8 @@ import pytest
 
 import badserver
 from badserver import Answer, Server
-from repro import downloads, network, transfer
-from repro.downloads import Limits, UnreachableError, download
+from repro.builds import downloads, network, transfer
+from repro.builds.downloads import Limits, UnreachableError, download
 from repro.errors import FetchError
 
 

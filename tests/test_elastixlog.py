@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro import elastixlog
-from repro.elastixlog import LogFacts
+from repro.elastix import elastixlog
+from repro.elastix.elastixlog import LogFacts
 
 LOGS = Path(__file__).parent / "data" / "logs"
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro.children import Command, Launcher
-from repro.environment import child_environment, itk_environment, removed
+from repro.system.children import Command, Launcher
+from repro.system.environment import child_environment, itk_environment, removed
 
 SHELL = {
     "PATH": "/bin",

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import parts
-from repro import debian, downloads, executables
-from repro.debian import Unpacked
-from repro.downloads import UnreachableError
+from repro.builds import debian, downloads, executables
+from repro.builds.debian import Unpacked
+from repro.builds.downloads import UnreachableError
+from repro.builds.executables import Provided, Request, check_version, provide
 from repro.errors import FetchError, UnavailableError
-from repro.executables import Provided, Request, check_version, provide
 from repro.model import Pair
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="scripts stand for executables here")

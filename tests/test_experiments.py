@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from repro import plan, plantable
-from repro.config import load_pairs, load_releases
+from repro.builds.config import load_pairs, load_releases
+from repro.cli.options import chosen_experiments
 from repro.errors import ConfigError
-from repro.experiments import choose, fitted, load_experiments, parameter_path, with_threads
 from repro.model import SHARE, Experiment
-from repro.options import chosen_experiments
+from repro.plan import plan, plantable
+from repro.plan.experiments import choose, fitted, load_experiments, parameter_path, with_threads
 
 GOOD = """
 [experiment.one]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import reportraw
-from repro import explain, measured, questions
+from repro.explain import explain, measured, questions
 
 PLACE = "linux-64-epyc-2c-1a2b3c4d"
 EVERYTHING = ("posted", "posted-28", "causes", "causes-orders", "causes-own", "transforms")

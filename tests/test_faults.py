@@ -19,7 +19,8 @@ import pytest
 
 import kill
 import madeuprun
-from repro import errors, store
+from repro import errors
+from repro.measure import store
 from waiting import eventually, lives
 
 SOURCE = Path(madeuprun.__file__).parents[1] / "src"

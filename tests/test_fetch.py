@@ -18,14 +18,15 @@ import pytest
 from filelock import FileLock
 
 import parts
-from repro import apt, downloads, executables, fetch, installed, layout, verify, wheels
-from repro.config import load_pairs
-from repro.downloads import UnreachableError
+from repro import layout
+from repro.builds import apt, downloads, executables, fetch, installed, verify, wheels
+from repro.builds.config import load_pairs
+from repro.builds.downloads import UnreachableError
+from repro.builds.fetch import fetch_pair
+from repro.builds.installed import Installed
 from repro.errors import FetchError, UnavailableError
-from repro.fetch import fetch_pair
-from repro.installed import Installed
 from repro.model import Pair
-from repro.platforms import current_platform
+from repro.system import current_platform
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="scripts stand for executables here")
 VERSIONS = {"itk-elastix": "0.25.4", "itk": "5.4.7", "numpy": "2.4.6"}

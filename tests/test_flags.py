@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import rawdata
-from repro import merge
+from repro.results import merge
 from test_merge import Line, edit, merged
 
 

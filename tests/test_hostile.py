@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 import rawdata
 from fuzzinputs import odd_json
-from repro import report
-from repro.cli import app
+from repro.cli.cli import app
 from repro.errors import StoreError
-from repro.merge import merge
 from repro.model import digest
+from repro.report import report
+from repro.results.merge import merge
 
 EVIL = '"><img src=x onerror=alert(1)></td><script>alert(2)</script><a href="javascript:alert(3)">x</a>{{ 7 * 7 }}'
 FENCE = "\n```\n<img src=x onerror=alert(4)>\n"

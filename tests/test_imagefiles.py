@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from repro.elastix.imagefiles import dimension
 from repro.errors import ConfigError
-from repro.imagefiles import dimension
 from repro.layout import DATA
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from repro import layout, transfer
-from repro.config import read_toml
-from repro.downloads import UnreachableError
+from repro import layout
+from repro.builds import transfer
+from repro.builds.config import read_toml
+from repro.builds.downloads import UnreachableError
 from repro.errors import ConfigError, FetchError
-from repro.images import ImageSet, image_set, size_px
+from repro.plan.images import ImageSet, image_set, size_px
 
 POSTED = {"fixed": b"posted fixed", "moving": b"posted moving"}
 OWN = {"fixed": b"own fixed", "moving": b"own moving"}

@@ -52,7 +52,7 @@ def test_a_torn_table_is_seen(tmp_path: Path) -> None:
 
 
 def test_only_what_a_clock_or_memory_decides_is_left_out_of_the_comparison() -> None:
-    from repro.columns import COMPARISON
+    from repro.results.columns import COMPARISON
 
     compared = {column.name for column in COMPARISON if not kill.changing(column.name)}
     assert {"pair", "condition", "status", "rounds", "agreement_px", "failed", "cli_results", "work_units"} <= compared

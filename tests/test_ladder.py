@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from repro.ladder import change, ladder, quotient
+from repro.explain.ladder import change, ladder, quotient
 
 
 def rounds(ratio: float, n: int = 20, spread: float = 0.01, seed: int = 1) -> list[float]:

@@ -16,10 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from repro.children import Command, Launcher, LineChild, Outcome, tail_of
-from repro.environment import child_environment
 from repro.errors import TrialError
-from repro.linepipe import LINE_LIMIT_BYTES, EndedError, GarbageError, Lines
+from repro.system.children import Command, Launcher, LineChild, Outcome, tail_of
+from repro.system.environment import child_environment
+from repro.system.linepipe import LINE_LIMIT_BYTES, EndedError, GarbageError, Lines
 from waiting import eventually, lives
 
 SOURCE = Path(__file__).parents[1] / "src"
@@ -172,8 +172,8 @@ def test_an_exception_in_the_parent_leaves_nothing(launcher: Launcher, tmp_path:
 PARENT = """
     import sys
     sys.path.insert(0, sys.argv[1])
-    from repro.children import Command, Launcher, LineChild
-    from repro.environment import child_environment
+    from repro.system.children import Command, Launcher, LineChild
+    from repro.system.environment import child_environment
     from pathlib import Path
     env = child_environment({})
 """

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro import load
-from repro.load import Load, Snapshot, between
+from repro.system import load
+from repro.system.load import Load, Snapshot, between
 
 
 def test_what_others_used_is_the_rest() -> None:

@@ -13,16 +13,18 @@ import polars as pl
 import pytest
 
 import parts
-from repro import batcharms, explain, firstresults, loadarms, startup
-from repro.arms import Facts, Limits
-from repro.children import Launcher
+from repro.builds.installed import Installed
 from repro.errors import TrialError
-from repro.images import ImageSet
-from repro.installed import Installed
-from repro.measured import Measured, Row
+from repro.explain import explain, startup
+from repro.explain.measured import Measured, Row
+from repro.measure import batcharms, loadarms
+from repro.measure.arms import Facts, Limits
 from repro.model import Condition, LoadBy, Loading, Path_, Settings, Trial
-from repro.platforms import filecache
-from repro.prepare import Prepared
+from repro.plan.images import ImageSet
+from repro.plan.prepare import Prepared
+from repro.results import firstresults
+from repro.system import filecache
+from repro.system.children import Launcher
 
 ITK = f"""
 import pathlib, sys

@@ -16,9 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro import machine
-from repro.platforms import hardware
-from repro.platforms.hardware import Probe
+from repro.system import hardware, machine
+from repro.system.hardware import Probe
 
 UBUNTU = {
     "/etc/os-release": 'NAME="Ubuntu"\nPRETTY_NAME="Ubuntu 24.04.1 LTS"\n',

@@ -15,10 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import rawdata
-from repro import columns, measured, merge, rawfiles
 from repro.errors import StoreError
+from repro.explain import measured
 from repro.interval import interval
-from repro.measurement import Agreement, Measurement
+from repro.measure.measurement import Agreement, Measurement
+from repro.results import columns, merge, rawfiles
 
 ISSUE_ORDER = """
 machine os arch cpu physical_cores logical_cores python pair itk_elastix itk elastix cli_source experiment condition

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import rawdata
-from repro import merge
 from repro.errors import StoreError
+from repro.results import merge
 from test_merge import Line, edit, merged, table
 
 

@@ -21,10 +21,12 @@ import nowrites
 import parts
 import privatevenv
 from badserver import Answer, Server, answer
-from repro import apt, executables, images, layout, network, transfer, wheels
-from repro.apt import Apt, Record
+from repro import layout
+from repro.builds import apt, executables, network, transfer, wheels
+from repro.builds.apt import Apt, Record
 from repro.errors import FetchError
 from repro.model import Pair
+from repro.plan import images
 
 DEVICES = Path("/dev")
 PAGE = b"<!doctype html><html>log in</html>"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro.nesting import DEEPEST, deep_lines
+from repro.results.nesting import DEEPEST, deep_lines
 
 
 def nested(depth: int, brackets: bytes = b"[]") -> bytes:
@@ -46,5 +46,5 @@ JSON = st.recursive(
 def test_the_depth_is_that_of_the_parsed_line(values: list[Any], deepest: int) -> None:
     content = b"".join(json.dumps(value).encode() + b"\n" for value in values)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("repro.nesting.DEEPEST", deepest)
+        patch.setattr("repro.results.nesting.DEEPEST", deepest)
         assert deep_lines(content) == [i for i, value in enumerate(values) if depth_of(value) > deepest]

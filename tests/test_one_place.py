@@ -1,4 +1,4 @@
-"""Only repro.platforms asks which system it runs on; what may not depend on it, depends on nothing of ours."""
+"""Only repro.system asks which system it runs on; what may not depend on it, depends on nothing of ours."""
 
 from __future__ import annotations
 

@@ -14,10 +14,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from repro import platforms, thin, verify
-from repro.children import Command, Launcher
-from repro.environment import child_environment
-from repro.platforms import filecache, forking, launcher, system, used
+from repro import system as platforms
+from repro.builds import verify
+from repro.system import filecache, forking, launcher, system, thin, used
+from repro.system.children import Command, Launcher
+from repro.system.environment import child_environment
 from waiting import eventually, lives
 
 SYSTEMS = ("linux", "darwin", "win32")

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 import rawdata
-from repro import pack as packing
-from repro import packnames
 from repro.errors import ConfigError, StoreError
-from repro.merge import merge
-from repro.pack import MANIFEST, folders_of, pack, unpack_checked
-from repro.packnames import Names
+from repro.results import pack as packing
+from repro.results import packnames
+from repro.results.merge import merge
+from repro.results.pack import MANIFEST, folders_of, pack, unpack_checked
+from repro.results.packnames import Names
 
 PAIR = rawdata.PAIRS[0]
 SECRETS = ("nkiaru", "Nico Kiaru", "turing", "node17", "secretlab", "patient", "hunter2", "uni.example")

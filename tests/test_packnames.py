@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro import packnames
-from repro.packnames import Names, Scrubber
+from repro.results import packnames
+from repro.results.packnames import Names, Scrubber
 
 NAMES = Names(frozenset({"nkiaru"}), frozenset({"turing", "turing.lab.example"}), frozenset({"/data/kiaru lab/repro"}))
 SCRUBBER = Scrubber(NAMES)

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 import lockrules
 import parts
-from repro import downloads, layout, pairadd, wheels
-from repro.config import load_pairs, load_releases
+from repro import layout
+from repro.builds import downloads, pairadd, wheels
+from repro.builds.config import load_pairs, load_releases
 from repro.errors import ConfigError, FetchError, ReproError
 from repro.model import Archive, Executable, Pair
 

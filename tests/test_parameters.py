@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro import parameters
+from repro.elastix import parameters
 from repro.errors import ConfigError
 from repro.layout import PARAMETER_FILES
 

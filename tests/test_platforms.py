@@ -17,8 +17,8 @@ from typing import Any
 import psutil
 import pytest
 
-from repro import platforms
-from repro.platforms import used, windows
+from repro import system as platforms
+from repro.system import used, windows
 
 
 @pytest.mark.parametrize(

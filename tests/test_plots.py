@@ -7,10 +7,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from repro import plots, svg, timeplots
-from repro.plots import Line, Point, Strip
-from repro.report import TEMPLATES
-from repro.timeplots import Bar, Scale, Series
+from repro.report import plots, svg, timeplots
+from repro.report.plots import Line, Point, Strip
+from repro.report.report import TEMPLATES
+from repro.report.timeplots import Bar, Scale, Series
 
 HOSTILE = "<script>alert('$1$')</script> & \"x\" ]]> #0000ab"
 HUGE = (1e308, 0.0, float("nan"), float("inf"), -1.0)

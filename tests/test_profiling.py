@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from repro import profiling
 from repro.errors import TrialError
-from repro.profiling import Profiler, busiest, fold, missing
+from repro.measure import profiling
+from repro.measure.profiling import Profiler, busiest, fold, missing
 
 SCRIPT = """elastix
 \t    7f01 itk::Inner(int) (/home/someone/lib/libITK.so)

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from repro import installed, layout
-from repro.config import load_pairs
+from repro import layout
+from repro.builds import installed
+from repro.builds.config import load_pairs
 from repro.errors import UnavailableError
 from repro.model import STRATEGIES
 

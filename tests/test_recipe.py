@@ -22,10 +22,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro import config, installed, interpreter, layout, recipe, transforms
-from repro import parameters as parameterfiles
+from repro import layout
+from repro.builds import config, installed, interpreter
+from repro.elastix import parameters as parameterfiles
+from repro.elastix import transforms
 from repro.errors import UnavailableError
-from repro.recipe import ElastixError, ElastixPool, WorkerDiedError
+from repro.measure import recipe
+from repro.measure.recipe import ElastixError, ElastixPool, WorkerDiedError
 from waiting import eventually, lives
 
 PAIR = "0.25.4-5.3.1"
@@ -332,7 +335,7 @@ def test_workers_end_with_the_process_that_made_them(fake: Path, fork: bool) -> 
     script = f"""
         import sys
         sys.path[:0] = [{str(fake / "site")!r}, {str(Path(recipe.__file__).parents[1])!r}]
-        from repro.recipe import ElastixPool
+        from repro.measure.recipe import ElastixPool
         pool = ElastixPool(2, fork={fork})
         for name in ("hold.txt", "idle.txt"):
             pool.submit({str(fake / "image")!r}, {str(fake / "image")!r}, [{str(fake)!r} + "/" + name])

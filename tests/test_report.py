@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 
 import rawdata
 import reportraw
-from repro import curvesections, jobsections, measured, report, reportdata, reportmarkdown, rungs, spread, svg, wording
-from repro.answers import answers
-from repro.columns import COMPARISON, TRIALS
+from repro import wording
 from repro.errors import StoreError
-from repro.lead import lead
-from repro.merge import Merged, merge
+from repro.explain import measured, rungs, spread
+from repro.explain.answers import answers
+from repro.report import curvesections, jobsections, report, reportdata, reportmarkdown, svg
+from repro.report.lead import lead
+from repro.results.columns import COMPARISON, TRIALS
+from repro.results.merge import Merged, merge
 from repro.wording import UNKNOWN
 
 HOSTILE = "<img src=x onerror=alert(1)>|`*_[x](http://e.example) @nobody #1\n</script>&amp;"

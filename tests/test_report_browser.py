@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import reportraw
-from repro import report
+from repro.report import report
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome", "chrome") if (found := shutil.which(name))),

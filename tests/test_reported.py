@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from repro import reported
 from repro.errors import ConfigError
-from repro.reported import Match, matches, posted_images, read
+from repro.report import reported
+from repro.report.reported import Match, matches, posted_images, read
 
 FIXED, MOVING = sorted(posted_images())
 AS_POSTED = {("posted", "as-posted"), ("posted-28", "as-posted")}

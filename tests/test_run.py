@@ -18,7 +18,7 @@ import cleaning
 import launch
 import privatevenv
 import taskfile
-from repro import platforms
+from repro import system as platforms
 from waiting import eventually, lives
 
 RUN = launch.ROOT / "tasks" / "run.py"

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 import rawdata
-from repro import scalingdata
-from repro.experiments import load_experiments
-from repro.images import image_set
-from repro.measured import Measured
-from repro.prepare import prepare
-from repro.scaling import Point, fit
+from repro.explain import scalingdata
+from repro.explain.measured import Measured
+from repro.explain.scaling import Point, fit
+from repro.plan.experiments import load_experiments
+from repro.plan.images import image_set
+from repro.plan.prepare import prepare
 
 START, SAMPLES, HISTOGRAMS = 0.3, 1.2, 0.2
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from repro import stats
 from repro.interval import MIN_ROUNDS, ends, interval
 from repro.layout import ROOT
-from repro.order import order
-from repro.stopping import enough
+from repro.measure.stopping import enough
+from repro.plan.order import order
 
 finite = st.floats(-50, 50)
 
@@ -203,9 +203,7 @@ def test_rounds_are_enough_once_the_interval_is_narrow() -> None:
 
 def test_the_stop_rule_and_the_order_load_nothing_heavy() -> None:
     """They run in the process that times; what it loads would count as its children's memory on Linux."""
-    code = (
-        "import sys, repro.stopping, repro.order; sys.exit(any(m in sys.modules for m in ('numpy', 'scipy', 'polars')))"
-    )
+    code = "import sys, repro.measure.stopping, repro.plan.order; sys.exit(any(m in sys.modules for m in ('numpy', 'scipy', 'polars')))"
     assert (
         subprocess.run([sys.executable, "-c", code], check=False, env={"PYTHONPATH": str(ROOT / "src")}).returncode == 0
     )

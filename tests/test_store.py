@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from repro.errors import StoreError
-from repro.kept import Kept
-from repro.store import (
+from repro.measure.kept import Kept
+from repro.measure.store import (
     RawFile,
     drop_abandoned,
     keep_transform,

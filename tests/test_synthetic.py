@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
-from repro import imagefiles, layout, synthetic
+from repro import layout
+from repro.elastix import imagefiles
+from repro.plan import synthetic
 
 
 def test_the_committed_files_are_what_the_module_writes(tmp_path: Path) -> None:

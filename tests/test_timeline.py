@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 import rawdata
-from repro import explain, measured, merge, report, timeline
-from repro.measured import Measured
+from repro.explain import explain, measured, timeline
+from repro.explain.measured import Measured
 from repro.model import is_api_only
+from repro.report import report
+from repro.results import merge
 
 EMPTY = dict.fromkeys(
     ("itk", "api_elastix", "threader", "api_threads", "work_units", "api_median_s", "cli_median_s", "note"), ""

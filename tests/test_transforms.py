@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from repro import spatial, transforms
+from repro.elastix import spatial, transforms
 from repro.errors import ConfigError
 
 CASES = Path(__file__).parent / "data" / "transforms"

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import parts
-from repro import downloads, layout, wheels
-from repro.config import load_pairs
+from repro import layout
+from repro.builds import downloads, wheels
+from repro.builds.config import load_pairs
 from repro.errors import FetchError
 from repro.model import Pair
 from waiting import eventually, lives

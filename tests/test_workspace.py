@@ -14,7 +14,7 @@ import pytest
 import lockrules
 import taskfile
 from repro import layout
-from repro.config import load_pairs, load_releases
+from repro.builds.config import load_pairs, load_releases
 from repro.model import PLATFORMS, Pair
 
 ROOT = layout.ROOT

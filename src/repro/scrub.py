@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from repro.layout import ROOT
-from repro.platforms import ignores_case
+from repro.system import ignores_case
 
 _SHORTEST = 3
 """Shorter user and host names ("me", "vm") are parts of ordinary words; only whole words are replaced."""

@@ -1,0 +1,1 @@
+"""Builds and pairs on this machine: from params to a folder."""

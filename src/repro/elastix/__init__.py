@@ -1,0 +1,1 @@
+"""What elastix reads and writes."""
