@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
 """Kill a whole run at random moments, run the same command again, and look for what was lost.
 
-    PYTHONPATH=src python tasks/kill.py [--kills 200] [--seed 1]       with a made-up pair, 4 s a kill
-    PYTHONPATH=src python tasks/kill.py --real --kills 2               with real registrations, a minute a kill
+    PYTHONPATH=src python tasks/kill.py [--kills 200] [--seed 1]
 
-Each kill starts `bench` and `merge` (with --real `report` too) on an empty results folder and ends them by
-SIGKILL at a moment between start and end: every other time the process alone, else with all its
-children at once. Every fourth time the last line is cut too, as a power cut can do. Then no process
-may be left, and the same command must complete, with every measurement that was there before still there
-once, each trial once, whole CSV files, no file more or less than after a run that nobody disturbed, and
-the same comparison apart from times, memory and the number of sessions. Status 1 where anything is amiss.
+Each kill starts a benchmark of made-up builds (tests/support/made_up: real processes, no registration) and the merge on
+an empty results folder, and ends them by SIGKILL at a moment between start and end: every other time the process alone,
+else with all its children at once. Every fourth time the last line is cut too, as a power cut can do. Then no process
+may be left, and the same command must complete: with every line that was there before, each block whole once, whole
+tables, no file more or less than after an undisturbed run, and the same comparison but for what a clock decides.
+Status 1 where anything is amiss.
 """
 
 from __future__ import annotations
@@ -17,8 +16,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
-import itertools
-import json
 import random
 import subprocess
 import sys
@@ -27,20 +24,31 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 
-import madeuprun
-from repro import layout
-from repro import system as platforms
-from repro.cli import cli
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
+from repro.model import BlockLine, Line, Measurement, read_line  # noqa: E402
+from repro.system import processes  # noqa: E402
 
-REAL_PAIR = "0.25.4-5.3.1"
 GONE_S = 15.0
 """Processes have to be gone within this after a kill."""
-_CHANGING = ("_s", "_per_min", "_bytes", "sessions", "half_width", "verdict", "position_effect", "interval")
-_CHANGING_INSIDE = ("ratio", "drift", "floor_", "rounds_", "_rounds", "note")
+COMPARED = (
+    "comparison",
+    "experiment",
+    "condition",
+    "base",
+    "other",
+    "blocks",
+    "rounds",
+    "status",
+    "agreement_px",
+    "key",
+)
+"""Columns of comparison.csv that no clock decides."""
+
+BlockOf = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -49,11 +57,13 @@ class State:
 
     lines: tuple[bytes, ...]
     """The whole lines of its raw files."""
-    measured: Counter[str]
-    """How often each trial was measured, by key."""
+    blocks: Counter[BlockOf]
+    """How often each block is whole, by key and number."""
+    trials: Counter[tuple[str, int, int, str]]
+    """Measurements in whole blocks, by key, block, round and side."""
     files: frozenset[str]
-    comparison: tuple[tuple[str, ...], ...]
-    """Head and rows without what changes from run to run."""
+    table: tuple[tuple[str, ...], ...]
+    torn_tables: tuple[str, ...]
 
 
 def main() -> int:
@@ -61,90 +71,74 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--real", action="store_true", help=f"real registrations of {REAL_PAIR}")
-    parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)  # what is killed
+    parser.add_argument("--blocks", type=int, default=6, help="of each of the two conditions of a run")
+    parser.add_argument("--run", nargs=2, type=Path, help=argparse.SUPPRESS)  # what is killed
     options = parser.parse_args()
     if options.run:
-        return real_run(options.run) if options.real else madeuprun.main([str(options.run)])
-    platforms.adopt_orphans()
+        out, builds = options.run
+        return measure(out, builds, options.blocks)
+    processes.adopt_orphans()
     with tempfile.TemporaryDirectory(prefix="kill-") as folder:
-        return campaign(Path(folder), options.kills, random.Random(options.seed), real=options.real)
+        return campaign(Path(folder), options.kills, random.Random(options.seed), options.blocks)
 
 
-def campaign(folder: Path, kills: int, chance: random.Random, *, real: bool) -> int:
+def measure(out: Path, builds: Path, blocks: int) -> int:
+    """The run: two conditions of so many blocks of two rounds, and the tables."""
+    from repro.results.merge import merge
+    from support.made_up import build
+
+    summary = build.run(out, build.works(builds, 2, blocks, 2, text="(Seconds 0.02)"))
+    merge([out], out)
+    return 1 if summary.failed else 0
+
+
+def campaign(folder: Path, kills: int, chance: random.Random, blocks: int) -> int:
     """All kills; the exit status."""
+
+    def command(out: Path) -> list[str]:
+        return [sys.executable, __file__, "--blocks", str(blocks), "--run", str(out), str(folder / "builds")]
+
+    run(command(folder / "first"))  # makes the builds
     start = time.perf_counter()
-    run(folder / "undisturbed", real=real)
+    run(command(folder / "undisturbed"))
     duration_s = time.perf_counter() - start
     expected = state(folder / "undisturbed")
     found: Counter[str] = Counter()
-    troubles: list[str] = []
-    for number in itertools.count(1):
-        if found["kills"] == kills:
-            break
-        out = folder / f"kill-{number}"
-        after_s = chance.uniform(0, duration_s)
-        if not killed(out, after_s, real=real, whole_tree=number % 2 == 0):
+    number = 0
+    while found["kills"] < kills:
+        number += 1
+        out, after_s = folder / f"kill-{number}", chance.uniform(0, duration_s)
+        if not killed(command(out), after_s, whole_tree=number % 2 == 0):
             continue  # it was quicker than the moment
-        found["kills"] += 1
         left = left_running()
-        if number % 4 == 0:
-            found["torn"] += tear(out, chance)
+        torn = number % 4 == 0 and tear(out, chance)
         before = state(out)
-        found["before the first measurement" if not before.measured else "after one"] += 1
-        found["after the last"] += len(before.measured) == len(expected.measured)
-        found["measurements kept"] += before.measured.total()
-        amiss = [f"{len(left)} processes left: {left}"] if left else []
-        amiss += broken_tables(out)
-        run(out, real=real)
-        again = state(out)
-        lost, doubled = before.measured - again.measured, again.measured - expected.measured
-        found["lost"] += lost.total() + len(expected.measured - again.measured)
-        found["doubled"] += doubled.total()
-        found["left"] += len(left) + len(again.files - expected.files)
-        amiss += differences(before, again, expected) + broken_tables(out)
-        found["recovered"] += not amiss
-        troubles += [f"kill {number} after {after_s:.3f} s: {what}" for what in amiss]
+        run(command(out))
+        amiss = [f"running: {one}" for one in left] + differences(before, state(out), expected)
+        found += Counter(
+            kills=1, recovered=not amiss, torn=torn, left=len(left), started=bool(before.lines),
+            blocks=before.blocks.total(),
+        )  # fmt: skip
         moment = f"{found['kills']}/{kills} killed after {after_s:.2f} of {duration_s:.2f} s"
-        say(f"{moment}: {'; '.join(amiss) or 'recovered'}")
-    for trouble in troubles:
-        say(trouble)
+        print(f"{moment}: {'; '.join(amiss) or 'recovered'}", file=sys.stderr, flush=True)
     print(
-        f"{found['recovered']} of {found['kills']} kills recovered, {found['lost']} measurements lost, "
-        f"{found['doubled']} duplicated, {found['left']} leftovers ({found['before the first measurement']} kills "
-        f"before the first measurement, {found['after one']} after it, {found['after the last']} of them after the "
-        f"last; {found['measurements kept']} measurements outlived them; {found['torn']} last lines torn)"
+        f"{found['recovered']} of {kills} kills recovered, {found['left']} processes left ({found['started']} kills "
+        f"after the first line, with {found['blocks']} whole blocks; {found['torn']} last lines torn)"
     )
-    return 1 if troubles else 0
+    return 0 if found["recovered"] == kills else 1
 
 
-def command(out: Path, *, real: bool) -> list[str]:
-    """The command that is killed and run again."""
-    return [sys.executable, __file__, *(["--real"] if real else []), "--run", str(out)]
-
-
-def real_run(out: Path) -> int:
-    """Bench, merge and report as a person calls them, in one process."""
-    images = [f"--{name}={layout.DATA / 'synthetic' / name}.tif" for name in ("fixed", "moving")]
-    bench = ["bench", REAL_PAIR, "--experiment", "smoke", "--rounds", "2", "--precision", "0", "--offline", *images]
-    for arguments in (bench, ["merge"]):
-        status = cli.status_of(lambda words=arguments: cli.app([*words, "--out", str(out)], standalone_mode=False))  # type: ignore[misc]
-        if status:
-            return status
-    return cli.status_of(lambda: cli.app(["report", str(out)], standalone_mode=False))
-
-
-def run(out: Path, *, real: bool) -> None:
+def run(command: list[str]) -> None:
     """Run the command to its end."""
-    done = subprocess.run(command(out, real=real), cwd=layout.ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
         raise SystemExit(f"the run ended with status {done.returncode}:\n{done.stderr}")
 
 
-def killed(out: Path, after_s: float, *, real: bool, whole_tree: bool) -> bool:
+def killed(command: list[str], after_s: float, *, whole_tree: bool) -> bool:
     """Start the command and kill it; False where it had ended before."""
     quiet = subprocess.DEVNULL
-    process = subprocess.Popen(command(out, real=real), cwd=layout.ROOT, stdout=quiet, stderr=quiet)
+    process = subprocess.Popen(command, stdout=quiet, stderr=quiet)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(after_s)
         return False
@@ -161,7 +155,7 @@ def left_running() -> list[str]:
     """What still runs below this process after a fair time; ended orphans are reaped."""
     deadline = time.monotonic() + GONE_S
     while True:
-        platforms.reap()
+        processes.reap()
         left = []
         for child in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
@@ -175,8 +169,7 @@ def left_running() -> list[str]:
 def tear(out: Path, chance: random.Random) -> bool:
     """Cut a part of the last line of a raw file, as a power cut can do."""
     for file in out.glob("raw/*/*/*.jsonl"):
-        content = file.read_bytes()
-        if content:
+        if content := file.read_bytes():
             last = content.rstrip(b"\n").rfind(b"\n") + 1
             file.write_bytes(content[: chance.randrange(last, len(content))])
             return True
@@ -184,65 +177,44 @@ def tear(out: Path, chance: random.Random) -> bool:
 
 
 def state(out: Path) -> State:
-    """Read the results folder."""
+    """Read the results folder; every raw line that ends must be whole."""
     raw = [file.read_bytes() for file in sorted(out.glob("raw/*/*/*.jsonl"))]
     lines = tuple(line for content in raw for line in content.split(b"\n")[:-1])
-    table: list[list[str]] = []
-    if (out / "comparison.csv").exists():
-        with (out / "comparison.csv").open(newline="", encoding="utf-8") as stream:
-            table = list(csv.reader(stream))
-    kept = [index for index, name in enumerate(table[0]) if not changing(name)] if table else []
+    read: list[Line] = [read_line(line) for line in lines]
+    ended = [one for one in read if isinstance(one, BlockLine)]
+    lives = {(one.life, one.key, one.block) for one in ended}
+    trials = [one for one in read if isinstance(one, Measurement) and (one.life, one.key, one.block) in lives]
+    table: list[dict[str, str]] = []
+    torn = []
+    for name in ("trials.csv", "comparison.csv"):
+        text = (out / name).read_text(encoding="utf-8") if (out / name).exists() else ""
+        table = list(csv.DictReader(text.splitlines()))
+        if text and (not text.endswith("\n") or any(None in row or None in row.values() for row in table)):
+            torn.append(name)
     return State(
         lines,
-        Counter(line["key"] for line in map(parsed, lines) if line["kind"] == "measurement" and line["status"] == "ok"),
+        Counter((one.key, one.block) for one in ended),
+        Counter((one.key, one.block, one.round, one.side) for one in trials),
         frozenset(file.relative_to(out).as_posix() for file in out.rglob("*")),
-        tuple(tuple(row[index] for index in kept) for row in table),
+        tuple(tuple(row.get(name, "") for name in COMPARED) for row in table),
+        tuple(torn),
     )
-
-
-def parsed(line: bytes) -> dict[str, Any]:
-    """A raw line; every one that ends must be whole."""
-    value: dict[str, Any] = json.loads(line)
-    return value
-
-
-def changing(column: str) -> bool:
-    """Whether a column of the comparison differs between two undisturbed runs."""
-    return column.endswith(_CHANGING) or any(part in column for part in _CHANGING_INSIDE)
-
-
-def broken_tables(out: Path) -> list[str]:
-    """CSV files that are not whole."""
-    found = []
-    for name in ("trials.csv", "comparison.csv"):
-        file = out / name
-        if file.exists():
-            content = file.read_text(encoding="utf-8")
-            rows = list(csv.reader(content.splitlines()))
-            if not content.endswith("\n") or len({len(row) for row in rows}) != 1:
-                found.append(f"{name} is torn")
-    return found
 
 
 def differences(before: State, again: State, expected: State) -> list[str]:
     """What the rerun left otherwise than it should be."""
-    found = []
+    found = [f"{name} was torn by the kill" for name in before.torn_tables]
     if again.lines[: len(before.lines)] != before.lines:
         found.append("lines that were there are no longer there as they were")
-    for key, count in (again.measured - expected.measured).items():
-        found.append(f"{count} measurements too many of {key}")
-    for key in expected.measured - again.measured:
-        found.append(f"no measurement of {key}")
+    for what in ("blocks", "trials"):
+        mine, wanted = getattr(again, what), getattr(expected, what)
+        found += [f"{count} too many of {what} {key}" for key, count in (mine - wanted).items()]
+        found += [f"no {what} {key}" for key in wanted - mine]
     found += [f"left: {name}" for name in sorted(again.files - expected.files)]
     found += [f"missing: {name}" for name in sorted(expected.files - again.files)]
-    if again.comparison != expected.comparison:
-        found.append(f"another comparison: {again.comparison} and not {expected.comparison}")
+    if again.table != expected.table:
+        found.append(f"another comparison: {again.table} and not {expected.table}")
     return found
-
-
-def say(text: str) -> None:
-    """Progress."""
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

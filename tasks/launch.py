@@ -1,51 +1,51 @@
-"""Run the tasks of pixi.toml: through pixi where it is installed, else in a private venv.
-
-Standard library only, and repro.system, which is so too. Both ways run the same commands; without pixi, every
-environment's command runs in the one venv, with the variables that the environment's activation sets.
-"""
+"""Run the commands of the project in the private venv. Standard library only, and repro.system, which is so too."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import privatevenv
-from cleaning import clean
-from privatevenv import VenvError
-from repro import system as platforms
-from taskfile import DEFAULT, Environment, Step, TaskError, read_environments, steps
+import private_venv
+from private_venv import VenvError
+from repro.system.platforms import executable_name, long_path, venv_programs
+from repro.system.processes import ending_with_us, speak_utf8
 
 ROOT = Path(__file__).resolve().parents[1]
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
+EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
+HELP = """usage: python3 tasks/run.py COMMAND ...
+
+Makes the private venv .venv once, from params/tools.txt, and runs the command in it.
+
+  bench-all [--quick]   the main job; `--help` lists the other commands of the project
+  test, lint, unit      everything that must hold; style and types; the tests that need no build
+  lock [--check]        solve pixi.lock and params/tools.txt anew
+  clean                 remove what the commands made: builds, results, caches, the venv
+"""
+CHECKS = ("test", "lint", "unit")
+MADE = (".builds", ".cache", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis")
+MADE_RESULTS = ("raw", "received", "*.csv", "report.html", "report.md", "*.zip", "*.lock", ".tmp-*")
+"""In results/: what bench, merge, report and pack write. Anything else there is the user's own."""
 
 
-def launch(arguments: Sequence[str]) -> int:
-    """Run what the command line asks for; the exit status of the first step that failed, or 0."""
-    environments = read_environments(tomllib.loads((ROOT / "pixi.toml").read_text(encoding="utf-8")))
-    parser = _parser(environments)
-    options = parser.parse_args(arguments)
-    if options.task is None:
-        parser.print_help(sys.stderr)
+def launch(words: Sequence[str]) -> int:
+    """Run the command that these words name; its exit status."""
+    speak_utf8(sys.stdout, sys.stderr)
+    if not words:
+        print(HELP, end="", file=sys.stderr)
         return EXIT_USAGE
-    pixi = None if options.no_pixi else shutil.which("pixi")
     try:
-        if options.task == "clean":
-            clean(ROOT, say)
+        if words[0] == "clean":
+            clean(ROOT)
             return 0
-        todo = steps(environments, options.task, options.arguments)
-        if pixi:
-            return call(_pixi_command(pixi, options.task, options.arguments), os.environ)
-        return run_steps(todo, environments, privatevenv.ensure(ROOT, say))
-    except (TaskError, VenvError) as error:
+        venv = private_venv.ensure(ROOT, say)
+        command = [str(venv_programs(venv) / executable_name("python")), *arguments(words)]
+        return call(command, variables(os.environ, venv))
+    except VenvError as error:
         say(f"error: {error}")
         return EXIT_USAGE
     except KeyboardInterrupt:
@@ -57,42 +57,39 @@ def say(text: str) -> None:
     print(f"run.py: {text}", file=sys.stderr, flush=True)
 
 
-def run_steps(todo: Sequence[Step], environments: Mapping[str, Environment], venv: Path) -> int:
-    """Run the commands one after the other, as pixi does; stop at the first that fails."""
-    for step in todo:
-        # --defer-exit is between the steps of a task, and stands in for options not given.
-        shown = " ".join(word for word in step.command if word != "--defer-exit")
-        say(f"{step.task} (for {step.environment}): {shown}")
-        variables = venv_variables(os.environ, environments[step.environment].variables, venv)
-        program = shutil.which(step.command[0], path=variables["PATH"])
-        if program is None:
-            raise TaskError(f"task {step.task!r}: there is no program {step.command[0]!r} in {venv}")
-        status = call([program, *step.command[1:]], variables)
-        if status != 0:
-            return status
-    return 0
+def arguments(words: Sequence[str]) -> list[str]:
+    """What Python is given for these words."""
+    if words[0] in CHECKS:
+        return [str(ROOT / "tasks" / "test.py"), *words]
+    if words[0] == "lock":
+        return [str(ROOT / "tasks" / "lock.py"), *words[1:]]
+    return ["-m", "repro", *words]
 
 
-def venv_variables(outer: Mapping[str, str], activation: Mapping[str, str], venv: Path) -> dict[str, str]:
-    """The environment variables of a command in the venv."""
-    inner = {
-        name: value for name, value in outer.items() if name not in ("PYTHONHOME", "REPRO_PAIR", "PIXI_PROJECT_ROOT")
+def variables(outer: Mapping[str, str], venv: Path) -> dict[str, str]:
+    """The environment variables of a command in the venv, as pixi's activation sets them."""
+    inner = {name: value for name, value in outer.items() if name not in ("PYTHONHOME", "PIXI_PROJECT_ROOT")}
+    path = os.pathsep.join(part for part in (str(venv_programs(venv)), inner.get("PATH", "")) if part)
+    own = {
+        "PATH": path,
+        "VIRTUAL_ENV": str(venv),
+        "PYTHONPATH": str(ROOT / "src"),
+        "PYTHONNOUSERSITE": "1",
+        # matplotlib keeps its font list in the home folder otherwise.
+        "MPLCONFIGDIR": str(ROOT / ".cache" / "matplotlib"),
+        # uv may use the Python that is here alone, never download one.
+        "UV_PYTHON_DOWNLOADS": "never",
     }
-    programs = str(platforms.venv_programs(venv))
-    path = os.pathsep.join(part for part in (programs, inner.get("PATH", "")) if part)
-    # uv may use the venv's Python alone, never download one.
-    own = {"PATH": path, "VIRTUAL_ENV": str(venv), "UV_PYTHON_DOWNLOADS": "never"}
-    return {**inner, **own, **privatevenv.certificates(inner), **activation}
+    return {**inner, **own, **private_venv.certificates(inner)}
 
 
-def call(command: Sequence[str], variables: Mapping[str, str]) -> int:
-    """Run a command in the checkout's root; its exit status, 130 where it was interrupted.
+def call(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a command; its exit status, 130 where it was interrupted.
 
     A Ctrl-C reaches the command too: it ends in its own way, and is waited for.
     """
     interrupted = False
-    end_with_us = platforms.ending_with_us(politely=True)
-    with subprocess.Popen(command, cwd=ROOT, env=variables, preexec_fn=end_with_us) as process:  # noqa: PLW1509
+    with subprocess.Popen(command, env=environment, preexec_fn=ending_with_us(politely=True)) as process:  # noqa: PLW1509
         before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         try:
             while True:
@@ -108,24 +105,25 @@ def call(command: Sequence[str], variables: Mapping[str, str]) -> int:
     return 128 - status if status < 0 else status
 
 
-def _pixi_command(pixi: str, task: str, arguments: Sequence[str]) -> list[str]:
-    # Re-locking is for when the lock no longer fits; everywhere else the lock is law.
-    locked = [] if task == "lock" else ["--locked"]
-    return [pixi, "run", *locked, task, *arguments]
+def clean(root: Path) -> None:
+    """Remove what the commands made in the checkout, and nothing else; of a link the link, never what it leads to."""
+    for path in made(root):
+        say(f"removes {path.relative_to(root).as_posix()}")
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(long_path(path))
+        else:
+            path.unlink()
+    if (root / ".pixi").exists():
+        say("keeps .pixi: `pixi clean` removes it")
 
 
-def _parser(environments: Mapping[str, Environment]) -> argparse.ArgumentParser:
-    tasks = environments[DEFAULT].tasks.values()
-    lines = [f"  {task.name:<10} {task.description}" for task in tasks if not task.name.startswith("_")]
-    lines.append(f"  {'clean':<10} Remove what the tasks made: .pairs, .cache, .venv, results, tool caches.")
-    parser = argparse.ArgumentParser(
-        prog="python3 tasks/run.py",
-        description="Run a task, through pixi where it is installed, else in a private venv (.venv).",
-        epilog="tasks:\n" + "\n".join(lines),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--no-pixi", action="store_true", help="use the private venv even where pixi is installed")
-    parser.add_argument("task", metavar="TASK", nargs="?")
-    rest: dict[str, Any] = {"nargs": argparse.REMAINDER}
-    parser.add_argument("arguments", metavar="ARGUMENTS", help="handed to the task", **rest)
-    return parser
+def made(root: Path) -> Iterator[Path]:
+    """What there is to remove. `.machine-id` stays: without it this machine would get another name."""
+    yield from (root / name for name in MADE if (root / name).exists() or (root / name).is_symlink())
+    if private_venv.is_ours(root / private_venv.FOLDER):
+        yield root / private_venv.FOLDER
+    results = root / "results"
+    if results.is_dir() and not results.is_symlink():
+        yield from sorted({path for pattern in MADE_RESULTS for path in results.glob(pattern)})
+    for source in ("src", "tasks", "tests", "recipe", "studies"):
+        yield from sorted((root / source).rglob("__pycache__"))

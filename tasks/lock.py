@@ -1,114 +1,123 @@
 #!/usr/bin/env python3
-"""Solve the locks anew, or check them: ``python3 tasks/run.py lock [--check] [--wheels [PAIR ...]]``.
+"""Solve the locks anew, or check them: ``python3 tasks/run.py lock [--check]``, or ``pixi run lock``.
 
-pixi.lock comes from ``pixi lock`` where pixi is installed, else from an offline solver script:
-``--tool``, or shared/conda-forge/tools/lock_workspace.py beside the checkout. It is called with the
-path of pixi.toml, and with ``--check`` before it when nothing may be written.
+pixi.lock comes from ``pixi lock`` where pixi is installed, else from an offline solver script: ``--tool``, or
+shared/conda-forge/tools/lock_workspace.py beside the checkout. It is called with the path of pixi.toml, and with
+``--check`` before it when nothing may be written. params/tools.txt has the same libraries as wheels, locked by uv.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
-# tools.txt is resolved as of the newest package of pixi.lock, so that both hold nearly the same
-# versions. py-rattler is newer because the offline solver needs 0.28.
-TOOLS_AS_OF = "2026-08-22"
-TOOLS_NEWER = {"py-rattler": "2026-11-22"}
+TOOLS = ROOT / "params" / "tools.txt"
 OLDEST_PYTHON = "3.11"
+# The wheels are of the day of pixi.lock's newest package. The offline solver needs py-rattler 0.28, which is newer.
+NEWER = {"py-rattler": "2026-11-22"}
+_WHEELS = {"matplotlib-base": "matplotlib"}
+"""The same project under another name: conda's, and the one of the wheel."""
+_NO_WHEELS = ("python", "actionlint")
+_PINNED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)")
+_HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
+_PLACE = re.compile(r"://|--(extra-)?index|--find-links|^-[ief]\b| @ ")
 
 
 def main(arguments: Sequence[str]) -> int:
     """The exit status: 0 all holds, 1 not, 2 it could not be found out."""
-    sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tasks")]
-    try:
-        import rattler  # noqa: F401
-    except ImportError:
-        print("lock.py needs py-rattler; run it as: python3 tasks/run.py lock", file=sys.stderr)
-        return 2
     options = _parser().parse_args(arguments)
-    tool = options.tool or offline_solver()
-    if not options.check:
-        status = _lock_workspace(tool) or _lock_tools() or _lock_wheels(options.wheels)
-        if status:
-            return status
-    problems = all_problems()
-    if tool and not shutil.which("pixi") and _run([sys.executable, str(tool), "--check", str(ROOT / "pixi.toml")]):
-        problems.append(f"{tool.name} does not accept pixi.lock, see above")
+    manifest = tomllib.loads((ROOT / "pixi.toml").read_text(encoding="utf-8"))
+    pixi = os.environ.get("PIXI_EXE") or shutil.which("pixi")
+    if not options.check and (status := _solve(pixi, options.tool, manifest)):
+        return status
+    problems = tools_problems(requirements(manifest), TOOLS.read_text(encoding="utf-8"))
+    for file in [TOOLS, *sorted((ROOT / "params" / "wheels").glob("*.txt"))]:
+        found = requirements_problems(file.read_text(encoding="utf-8"))
+        problems += [f"{file.relative_to(ROOT).as_posix()}: {one}" for one in found]
+    # With pixi, pixi itself holds the lock against the manifest whenever it runs.
+    if options.tool and not pixi and _run([sys.executable, str(options.tool), "--check", str(ROOT / "pixi.toml")]):
+        problems.append(f"{options.tool.name} does not accept pixi.lock, see above")
     print("\n".join(problems) or "locks: all fit")
     return 1 if problems else 0
 
 
-def offline_solver() -> Path | None:
-    """The solver script beside the checkout, if there is one."""
-    beside = ROOT.parent / "shared" / "conda-forge" / "tools" / "lock_workspace.py"
-    return beside if beside.is_file() else None
+def requirements(manifest: Mapping[str, Any]) -> list[str]:
+    """What the default environment of pixi asks for, as wheels."""
+    asked = manifest["dependencies"].items()
+    return [f"{_WHEELS.get(name, name)}{bounds.strip('*')}" for name, bounds in asked if name not in _NO_WHEELS]
 
 
-def all_problems() -> list[str]:
-    """What does not hold of pixi.toml, pixi.lock, params/tools.* and params/wheels/."""
-    import lockrules
-    from repro.builds.config import load_pairs, load_releases
-
-    manifest, pairs = lockrules.read_manifest(ROOT / "pixi.toml"), list(load_pairs().values())
-    problems = lockrules.workspace_problems(manifest, pairs)
-    problems += lockrules.lock_problems(manifest, ROOT / "pixi.lock")
-    problems += lockrules.tools_problems(manifest, _read("params/tools.in"), _read("params/tools.txt"))
-    problems += [f"params/tools.txt: {one}" for one in lockrules.requirements_problems(_read("params/tools.txt"))]
-    return problems + lockrules.wheels_problems(ROOT / "params" / "wheels", [*pairs, *load_releases().values()])
+def requirements_problems(text: str) -> list[str]:
+    """Why a requirement file is not hash-locked, or names a place to download from."""
+    problems = [f"{name} has no sha256" for name, entry in entries(text).items() if not _HASH.search(entry)]
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.startswith("#") and _PLACE.search(line):
+            problems.append(f"line {number} names a place to download from")
+        elif line and not line.startswith(("#", " ")) and not _PINNED.match(line):
+            problems.append(f"line {number} is not pinned: {line}")
+    return problems
 
 
-def _lock_workspace(tool: Path | None) -> int:
-    if pixi := shutil.which("pixi"):
-        return _run([pixi, "lock"])
-    if tool:
-        return _run([sys.executable, str(tool), str(ROOT / "pixi.toml")])
-    print("pixi.lock can be solved by pixi alone: install it, or give an offline solver with --tool", file=sys.stderr)
-    return 2
+def entries(text: str) -> dict[str, str]:
+    """Every pinned entry of a requirement file with its hashes, by "name==version"."""
+    result: dict[str, str] = {}
+    current = ""
+    for line in text.splitlines():
+        if line.startswith("#"):
+            continue
+        if pinned := _PINNED.match(line):
+            current = f"{pinned[1].lower()}=={pinned[2]}"
+        result[current] = result.get(current, "") + line + "\n"
+    return result
 
 
-def _lock_tools() -> int:
-    newer = [f"--exclude-newer-package={name}={day}" for name, day in TOOLS_NEWER.items()]
+def tools_problems(asked: Sequence[str], locked: str) -> list[str]:
+    """Where params/tools.txt does not have what pixi.toml asks for."""
+    pins = [key.split("==") for key in entries(locked) if key]
+    problems = []
+    for wanted in map(Requirement, asked):
+        versions = [version for name, version in pins if name == wanted.name]
+        if not versions or not all(wanted.specifier.contains(version) for version in versions):
+            problems.append(f"pixi.toml asks for {wanted}, params/tools.txt has {' and '.join(versions) or 'none'}")
+    return problems
+
+
+def _solve(pixi: str | None, tool: Path | None, manifest: Mapping[str, Any]) -> int:
+    if pixi:
+        status = _run([pixi, "lock"])
+    elif tool:
+        status = _run([sys.executable, str(tool), str(ROOT / "pixi.toml")])
+    else:
+        print("pixi.lock is solved by pixi alone: install it, or give an offline solver with --tool", file=sys.stderr)
+        status = 2
     options = ["--universal", "--generate-hashes", "--no-annotate", "--quiet", f"--python-version={OLDEST_PYTHON}"]
-    options += [f"--exclude-newer={TOOLS_AS_OF}", *newer, "--custom-compile-command=python3 tasks/run.py lock"]
-    return _run(["uv", "pip", "compile", *options, "--output-file=params/tools.txt", "params/tools.in"])
+    options += [f"--exclude-newer={manifest['workspace']['exclude-newer']}"]
+    options += [f"--exclude-newer-package={name}={day}" for name, day in NEWER.items()]
+    options += ["--custom-compile-command=python3 tasks/run.py lock", f"--output-file={TOOLS.relative_to(ROOT)}", "-"]
+    return status or _run(["uv", "pip", "compile", *options], "\n".join(requirements(manifest)))
 
 
-def _lock_wheels(names: Sequence[str] | None) -> int:
-    if names is None:
-        return 0
-    from repro.builds import wheels
-    from repro.builds.config import load_pairs, load_releases
-
-    pairs = load_pairs() | {name: one for name, one in load_releases().items() if not one.wheels_of}
-    if unknown := set(names) - set(pairs):
-        print(f"unknown pair {min(unknown)}; params/pairs.toml has: {', '.join(pairs)}", file=sys.stderr)
-        return 2
-    for name in names or pairs:
-        wheels.lock_file(pairs[name]).write_text(wheels.lock_wheels(pairs[name]), encoding="utf-8", newline="\n")
-        print(f"written: params/wheels/{name}.txt")
-    return 0
-
-
-def _run(command: Sequence[str]) -> int:
-    return subprocess.run(command, cwd=ROOT, env=os.environ, check=False).returncode
-
-
-def _read(path: str) -> str:
-    return (ROOT / path).read_text(encoding="utf-8")
+def _run(command: Sequence[str], given: str = "") -> int:
+    return subprocess.run(command, cwd=ROOT, input=given, encoding="utf-8", check=False).returncode
 
 
 def _parser() -> argparse.ArgumentParser:
+    beside = ROOT.parent / "shared" / "conda-forge" / "tools" / "lock_workspace.py"
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing, say what does not fit")
-    parser.add_argument("--wheels", nargs="*", metavar="PAIR", help="the wheel locks too: of these pairs, or of all")
-    parser.add_argument("--tool", type=Path, metavar="FILE", help="the offline solver for pixi.lock")
+    parser.add_argument("--tool", type=Path, metavar="FILE", help="the offline solver for pixi.lock",
+                        default=beside if beside.is_file() else None)  # fmt: skip
     return parser
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run a task of pixi.toml on a machine with or without pixi: ``python3 tasks/run.py test``.
+"""Run a command without pixi: ``python3 tasks/run.py bench-all --quick``. It makes a private venv first.
 
 This file stays readable for any Python 3, so that a too old one gets a sentence and no traceback.
 """
@@ -9,7 +9,7 @@ import sys
 
 
 def main() -> int:
-    """The exit status of the task."""
+    """The exit status of the command."""
     if sys.version_info < (3, 11):  # noqa: UP036
         found = ".".join(str(part) for part in sys.version_info[:3])
         sys.stderr.write(

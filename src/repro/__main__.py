@@ -1,5 +1,5 @@
 """``python -m repro``."""
 
-from repro.cli.cli import main
+from repro.cli.main import main
 
 main()

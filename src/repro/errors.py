@@ -1,16 +1,22 @@
-"""The exceptions of the project.
+"""The exceptions of the project, and the exit statuses that they become.
 
-A message says what happened, where (file, line, key, trial) and what to do next. Only
-``cli.py`` prints it and turns ``exit_status`` into the status of the process.
+A message says what happened, where (file, key, trial) and what to do next. Only ``cli/main.py`` prints it and turns it
+into the status of the process.
 """
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
 EXIT_OK = 0
-EXIT_TRIAL_FAILED = 1
+"""Done, whatever was found."""
+EXIT_FAILED = 1
+"""A trial failed, or two arms that did the same work gave different results."""
 EXIT_USAGE = 2
-EXIT_DISAGREE = 3
+"""Usage or configuration, or nothing could be measured of what was asked for."""
+EXIT_THRESHOLD = 3
+"""``compare --fail-if`` says so."""
 EXIT_INTERRUPTED = 130
 
 
@@ -21,21 +27,21 @@ class ReproError(Exception):
 
 
 class ConfigError(ReproError):
-    """A file that the user or the project wrote holds something that cannot be used."""
+    """Something that the user or the project wrote cannot be used."""
 
 
 class FetchError(ReproError):
-    """Something that a pair needs could not be downloaded, verified or unpacked."""
+    """Something that a build needs could not be downloaded, verified or unpacked."""
 
 
 class UnavailableError(FetchError):
-    """A pair cannot be had on this machine; the other pairs still can."""
+    """A build cannot be had on this machine, or is not there; others still can."""
 
 
 class TrialError(ReproError):
     """One trial gave no measurement; it is recorded and the run goes on."""
 
-    exit_status = EXIT_TRIAL_FAILED
+    exit_status = EXIT_FAILED
 
     def __init__(self, message: str, *, timed_out: bool = False, facts: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)

@@ -1,139 +1,198 @@
-"""The statistics of `merge`, over many rows of the comparison at once.
+"""The statistics: from seconds to a ratio, its interval and its verdict.
 
-Every function takes an array of shape (rows, rounds): one row of the comparison in each row, its rounds in
-the order in which they were run. Values are natural logarithms of seconds or of ratios, so that a difference
-of 0.01 is one per cent. docs/method.md says what the figures mean.
+A round's log ratio is log(other / base). A block's is the median of its rounds'. The estimate is the median over blocks
+with the interval of order statistics (Hettmansperger and Sheather, 1986, Confidence intervals based on
+interpolated order statistics, Statistics & Probability Letters 4, 75-79). A block is one life of the workers, and the
+luck of a life is what varies. docs/method.md says why, studies/coverage.py measures what it is worth.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from repro.model import Estimate, Side, Verdict
 
-from repro.interval import MIN_ROUNDS, ends
-
-Array = NDArray[np.float64]
+CONFIDENCE = 0.95
+MIN_BLOCKS = 6
+"""Below this many blocks a range is given, no interval: from six on minimum to maximum covers the median with 96.9%."""
 OUTLIER_Z = 3.5
-MIN_VERDICT_ROUNDS = 5
-"""Below this many rounds nothing is called slower, faster or an outlier."""
+"""Robust z from which a value is flagged (Iglewicz and Hoaglin, 1993, How to Detect and Handle Outliers)."""
+DRIFT_P = 0.01
+_RISK_TAKEN = 0.8
+"""Share of an interval's risk that its order statistics take: 95% is made at 96%. The rest is for stopping early, which
+prefers blocks that lie close together by chance; it costs up to 2.4 points (studies/coverage.py)."""
 _SCALED_MAD = 1.4826022185056018
-"""1 / (third quartile of the standard normal): makes a MAD estimate a standard deviation."""
-_SCALED_MEAN = 1.2533141373155001
-"""sqrt(pi / 2): does the same for a mean absolute deviation."""
-_DRIFT_POINTS = 256
+"""Makes a median absolute deviation a standard deviation, for normal values."""
+_Z = 1.959963984540054
+
+Floor = tuple[float, float] | None
+"""Least and greatest end of the intervals of builds against themselves, as ratios; None: not measured."""
+Blocks = Mapping[int, Sequence[float]]
+"""Block -> log ratios of its rounds."""
 
 
-def by_length(lengths: NDArray[np.integer]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Rows of unequal length, stored one after the other, as arrays of rows of equal length.
-
-    Yields, for each length there is, the numbers of the rows that have it and, in the shape (rows, length),
-    where their values stand.
-    """
-    starts = np.cumsum(lengths) - lengths
-    for length in np.unique(lengths):
-        rows = np.flatnonzero(lengths == length)
-        yield rows, (starts[rows, None] + np.arange(length)).astype(np.intp)
+def round_log_ratio(seconds: Mapping[Side, float]) -> float | None:
+    """log(other / base) of one round; None where an arm is missing or took no time."""
+    base, other = seconds.get("base"), seconds.get("other")
+    return math.log(other / base) if base and other else None
 
 
-def median_interval(values: Array) -> tuple[Array, Array]:
-    """Lower and upper end for each row: `interval.interval` over an array."""
-    ordered = np.sort(values, axis=1)
-    n = ordered.shape[1]
-    if n < MIN_ROUNDS:
-        return ordered[:, 0], ordered[:, -1]
-    k, inner = ends(n)
-    low = (1 - inner) * ordered[:, k - 1] + inner * ordered[:, k]
-    high = (1 - inner) * ordered[:, n - k] + inner * ordered[:, n - k - 1]
+def estimate(blocks: Blocks, confidence: float = CONFIDENCE) -> Estimate | None:
+    """The ratio of a condition from its blocks; None where no round is complete."""
+    by_block = [statistics.median(rounds) for rounds in blocks.values() if rounds]
+    if not by_block:
+        return None
+    value, n = math.exp(statistics.median(by_block)), len(by_block)
+    within = _within_sd(blocks.values())
+    if n == 1:
+        return Estimate(value, within_sd=within)
+    low, high = interval(by_block, confidence)
+    kind: Literal["interval", "range"] = "interval" if n >= blocks_needed(confidence) else "range"
+    return Estimate(value, math.exp(low), math.exp(high), kind, n, statistics.stdev(by_block), within)
+
+
+def interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """The interval of the median; the range of the values where there are too few of them."""
+    ordered = sorted(values)
+    n = len(ordered)
+    if n < blocks_needed(confidence):
+        return ordered[0], ordered[-1]
+    k, inner = _ends(n, 1 - _RISK_TAKEN * (1 - confidence))
+    low = (1 - inner) * ordered[k - 1] + inner * ordered[k]
+    high = (1 - inner) * ordered[n - k] + inner * ordered[n - k - 1]
     return low, high
 
 
-def robust_z(values: Array) -> Array:
-    """Distance of each value from its row's median in robust standard deviations, shape of `values`.
+@cache
+def blocks_needed(confidence: float = CONFIDENCE) -> int:
+    """Blocks from which minimum to maximum covers the median with this probability: 6 for 95%, 7 for 98.3%."""
+    return math.ceil(1 - math.log2(1 - confidence))
 
-    The scale is the MAD, or, where more than half the values are equal, the mean absolute deviation; 0
-    everywhere in a row whose values are all equal. Not a number below MIN_VERDICT_ROUNDS values, whose MAD
-    says too little. The threshold 3.5 is from Iglewicz and Hoaglin (1993), How to Detect and Handle Outliers.
+
+@cache
+def _ends(n: int, confidence: float) -> tuple[int, float]:
+    """k and the weight between the k-th and the next of n sorted values at which the interval ends."""
+    from scipy.stats import binom
+
+    def covered(k: int) -> float:
+        return float(1 - 2 * binom.cdf(k - 1, n, 0.5))
+
+    k = 1
+    while 2 * (k + 1) <= n and covered(k + 1) >= confidence:
+        k += 1
+    if 2 * (k + 1) > n:
+        return k, 0.0
+    wide, narrow = covered(k), covered(k + 1)
+    surplus = max(0.0, wide - confidence) / (wide - narrow)
+    return k, (n - k) * surplus / (k + (n - 2 * k) * surplus)
+
+
+def enough(by_block: Sequence[float], precision: float) -> bool:
+    """Whether a condition may stop: from MIN_BLOCKS on, once the half width of its interval promises to stay narrow.
+
+    The interval hangs on few values and is narrow by chance now and then; so the mean absolute deviation of all blocks
+    has to promise the precision too, as it would for normal values. ``by_block`` are the blocks' log ratios.
     """
-    if values.shape[1] < MIN_VERDICT_ROUNDS:
-        return np.full(values.shape, np.nan)
-    away = values - np.median(values, axis=1, keepdims=True)
-    scale = _SCALED_MAD * np.median(np.abs(away), axis=1, keepdims=True)
-    scale = np.where(scale > 0, scale, _SCALED_MEAN * np.mean(np.abs(away), axis=1, keepdims=True))
-    return np.divide(away, scale, out=np.zeros_like(away), where=scale > 0)
+    if len(by_block) < MIN_BLOCKS:
+        return False
+    low, high = interval(by_block)
+    return (high - low) / 2 < precision and _promised(by_block) < precision
 
 
-def drift(values: Array) -> tuple[Array, Array]:
-    """Change a round (Theil-Sen slope) and the Mann-Kendall two-sided p value of each row.
+def _promised(values: Sequence[float]) -> float:
+    """Half width of the median's interval, were the values normal with their mean absolute deviation.
 
-    Not a number below MIN_ROUNDS rounds, where the normal approximation of the p value is poor. Above 256
-    rounds both are taken over medians of consecutive blocks, as the number of pairs grows with the square.
-    The p value is that of scipy.stats.kendalltau(method="asymptotic") where no two values are equal.
+    Both steps have the factor sqrt(pi / 2): from that deviation to the standard deviation, and from the mean's standard
+    error to the median's.
     """
-    rows, n = values.shape
-    if n < MIN_ROUNDS:
-        return np.full(rows, np.nan), np.full(rows, np.nan)
-    block = -(-n // _DRIFT_POINTS)
-    points = n // block
-    if block > 1:
-        values = np.median(values[:, : points * block].reshape(rows, points, block), axis=2)
-    early, late = np.triu_indices(points, 1)
-    slopes, signs = np.empty(rows), np.empty(rows)
-    at_once = max(1, 2_000_000 // len(early))
-    for start in range(0, rows, at_once):
-        some = slice(start, start + at_once)
-        rise = values[some][:, late] - values[some][:, early]
-        signs[some] = np.sign(rise).sum(axis=1)
-        slopes[some] = np.median(rise / (late - early), axis=1)
-    deviation = np.sqrt(points * (points - 1) * (2 * points + 5) / 18)
-    return slopes / block, np.array([math.erfc(z) for z in np.abs(signs) / deviation / math.sqrt(2)])
+    n, middle = len(values), statistics.median(values)
+    return _Z * math.pi / 2 * sum(abs(value - middle) for value in values) / ((n - 1) * math.sqrt(n))
 
 
-def position_effect(log_ratios: Array, second_arm_first: NDArray[np.bool_]) -> tuple[Array, NDArray[np.bool_]]:
-    """Logarithm of the factor on the seconds of whichever arm runs second in its round, and whether it is seen.
-
-    Going second multiplies the ratio when arm 1 goes second and divides it when arm 0 does, so that half the
-    difference of two rounds of either order is the effect, whatever the ratio. Rounds are paired in the order in
-    which they ran, which makes pairs of the design's blocks of two. The effect is their median, and seen where
-    its 95% interval leaves out 0: from 20 rounds on. Not a number below MIN_ROUNDS rounds, or where one arm always
-    went first.
-    """
-    rows, n = log_ratios.shape
-    effect, seen = np.full(rows, np.nan), np.zeros(rows, dtype=bool)
-    if n < MIN_ROUNDS:
-        return effect, seen
-    by_order = np.take_along_axis(log_ratios, np.argsort(second_arm_first, axis=1, kind="stable"), axis=1)
-    firsts = second_arm_first.sum(axis=1)
-    for swapped in np.unique(firsts):
-        its, straight = np.flatnonzero(firsts == swapped), n - swapped
-        if pairs := min(swapped, straight):
-            halves = (by_order[its, :pairs] - by_order[its, straight : straight + pairs]) / 2
-            effect[its] = np.median(halves, axis=1)
-            if pairs >= MIN_ROUNDS:
-                low, high = median_interval(halves)
-                seen[its] = (low > 0) | (high < 0)
-    return effect, seen
-
-
-def without_position(
-    log_ratios: Array, second_arm_first: NDArray[np.bool_], effect: Array, seen: NDArray[np.bool_]
-) -> Array:
-    """The log ratios less the rows' position effects that are seen: they would only widen the intervals."""
-    added = np.where(seen, effect, 0.0)[:, None]
-    return log_ratios - np.where(second_arm_first, -added, added)
-
-
-def verdict(low: float, high: float, floor: tuple[float, float] | None, rounds: int) -> str:
-    """What a ratio's interval or range says, in words; empty where it is too short of rounds to say.
-
-    An interval that reaches 1 or the noise floor is "no difference seen". Below 5 rounds a range that does
-    not is no evidence either: it misses the median with probability 2 ** (1 - rounds), more than 1 in 16.
-    """
+def verdict(found: Estimate | None, floor: Floor = None) -> Verdict:
+    """What a ratio says. An interval that reaches 1 or the noise floor shows no difference; a range cannot tell."""
+    if found is None or found.interval != "interval" or found.low is None or found.high is None:
+        return Verdict.CANNOT_TELL
     below, above = floor or (1.0, 1.0)
-    if low <= max(above, 1.0) and high >= min(below, 1.0):
-        return "no difference seen"
-    if rounds < MIN_VERDICT_ROUNDS:
-        return ""
-    return "slower" if low > 1 else "faster"
+    if found.low <= max(above, 1.0) and found.high >= min(below, 1.0):
+        return Verdict.NO_DIFFERENCE
+    return Verdict.SLOWER if found.low > 1 else Verdict.FASTER
+
+
+def beyond(found: Estimate | None, floor: Floor, threshold: float) -> bool:
+    """Whether interval and floor both say that the other is slower by more than the threshold (0.05: 5%).
+
+    A negative threshold asks whether it is faster by more than that.
+    """
+    if found is None or found.interval != "interval" or found.low is None or found.high is None:
+        return False
+    below, above = floor or (1.0, 1.0)
+    if threshold >= 0:
+        return found.low > (1 + threshold) * max(above, 1.0)
+    return found.high < (1 + threshold) * min(below, 1.0)
+
+
+def robust_z(values: Sequence[float]) -> list[float]:
+    """Distance of each value from the median in robust standard deviations; zeros below six values."""
+    if len(values) < MIN_BLOCKS:
+        return [0.0] * len(values)
+    middle = statistics.median(values)
+    scale = _SCALED_MAD * statistics.median(abs(value - middle) for value in values)
+    return [(value - middle) / scale if scale else 0.0 for value in values]
+
+
+def drift(by_block: Sequence[float]) -> tuple[float, float] | None:
+    """Theil-Sen slope a block and the two-sided p value of Kendall's tau; None below ten blocks."""
+    if len(by_block) < 10:
+        return None
+    from scipy.stats import kendalltau, theilslopes
+
+    p = float(kendalltau(range(len(by_block)), by_block).pvalue)
+    return float(theilslopes(by_block).slope), p
+
+
+def quotient(first: Blocks, second: Blocks, seed: int = 1) -> Estimate | None:
+    """Ratio of one condition over that of another, from their blocks; they were measured in different rounds.
+
+    The interval comes from resampling the blocks of both (percentile bootstrap of the difference of two medians:
+    Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13), from six blocks of each on.
+    """
+    import numpy as np
+
+    by_block = [[statistics.median(rounds) for rounds in blocks.values() if rounds] for blocks in (first, second)]
+    if not all(by_block):
+        return None
+    value = math.exp(statistics.median(by_block[0]) - statistics.median(by_block[1]))
+    n = min(map(len, by_block))
+    if n < MIN_BLOCKS:
+        return Estimate(value, blocks=n)
+    medians = []
+    for number, values in enumerate(by_block):
+        draw = np.random.default_rng([seed, number]).integers(0, len(values), (10_000, len(values)))
+        medians.append(np.median(np.asarray(values)[draw], axis=1))
+    low, high = np.exp(np.quantile(medians[0] - medians[1], (0.025, 0.975)))
+    return Estimate(value, float(low), float(high), "interval", n)
+
+
+def by_chance(verdicts: int, confidence: float = CONFIDENCE) -> float:
+    """How many of so many verdicts at this confidence are expected to be wrong where nothing differs."""
+    return verdicts * (1 - confidence)
+
+
+def family(members: int, confidence: float = CONFIDENCE) -> float:
+    """Confidence at which each of so many intervals is to be made so that all of them hold together (Bonferroni)."""
+    return 1 - (1 - confidence) / max(1, members)
+
+
+def _within_sd(blocks: Iterable[Sequence[float]]) -> float | None:
+    """Pooled standard deviation of the rounds inside their blocks; None where no block has two."""
+    several = [rounds for rounds in blocks if len(rounds) > 1]
+    freedom = sum(len(rounds) - 1 for rounds in several)
+    if not freedom:
+        return None
+    squares = sum((one - statistics.fmean(rounds)) ** 2 for rounds in several for one in rounds)
+    return math.sqrt(squares / freedom)

@@ -16,17 +16,19 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from repro import system as platforms
-from repro.builds import downloads, network, transfer
+from repro.builds import network
+from repro.builds.downloads import UnreachableError
 from repro.errors import FetchError
+from repro.files import sha256, write_text
+from repro.system.processes import ending_with_us
 
 KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp")
 _TIMEOUT_S = 600
 RETRIES = 2
 """Of a file whose download breaks off or stalls, by apt itself."""
-PAUSE_S = 1.0
+ATTEMPTS, PAUSE_S = 3, 1.0
+"""Of a server that is busy, which apt itself does not ask again."""
 _CARRIED = re.compile(r"Acquire::(https?::[^:].*|ForceIPv[46]|Check-Valid-Until|Check-Date) \"[^\"]*\";")
 _BUSY = re.compile(r"  (?:5\d\d|429)  ")
 """The status in apt's words: "Failed to fetch URL  503  Service Unavailable"."""
@@ -54,35 +56,6 @@ class Record:
     provides: frozenset[str]
 
 
-def mirrors(sources: Mapping[str, str]) -> list[str]:
-    """The Debian mirrors in apt's source files (name -> text), one-line and deb822 alike."""
-    found = []
-    for name, text in sorted(sources.items()):
-        if name.endswith(".sources"):
-            found += [uri for stanza in re.split(r"\n\s*\n", text) for uri in _stanza_uris(stanza)]
-        else:
-            found += re.findall(r"^\s*deb\s+(?:\[[^\]]*\]\s+)?(\S+)", text, re.MULTILINE)
-    return list(dict.fromkeys(uri for uri in found if _is_debian(uri)))
-
-
-def _stanza_uris(stanza: str) -> list[str]:
-    text = re.sub(r"^#.*\n?", "", stanza, flags=re.MULTILINE)
-    fields: dict[str, str]
-    fields = {key.lower(): value for key, value in re.findall(r"^([\w-]+):((?:.*)(?:\n[ \t].*)*)", text, re.MULTILINE)}
-    if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").strip().lower() == "no":
-        return []
-    return fields.get("uris", "").split()
-
-
-def _is_debian(uri: str) -> bool:
-    """Whether it is the main archive: .../debian, or a list of mirrors named debian.list."""
-    try:
-        parts = urlsplit(uri)
-    except ValueError:  # no address, in a file that apt itself complains about
-        return False
-    return parts.scheme != "cdrom" and bool({"debian", "debian.list"} & set(parts.path.split("/")))
-
-
 @dataclass(frozen=True)
 class Apt:
     """apt with a private root."""
@@ -96,19 +69,19 @@ class Apt:
         """Write the private root. Raises UnreachableError where the machine has no apt of Debian."""
         missing = [tool for tool in ("apt-get", "apt-cache", "apt-config", "dpkg-deb") if not shutil.which(tool)]
         if missing:
-            raise downloads.UnreachableError(f"this machine has no {missing[0]}, so it is no Debian")
+            raise UnreachableError(f"this machine has no {missing[0]}, so it is no Debian")
         keyring = next((one for one in KEYRINGS if Path(one).is_file()), None)
         if keyring is None:
-            raise downloads.UnreachableError("this machine has no keyring of Debian's archive (debian-archive-keyring)")
-        found = mirrors(_machine_sources())
+            raise UnreachableError("this machine has no keyring of Debian's archive (debian-archive-keyring)")
+        found = [uri for uri in _machine_uris() if _is_debian(uri)]
         if not found:
-            raise downloads.UnreachableError("the apt of this machine uses no mirror of Debian")
+            raise UnreachableError("the apt of this machine uses no mirror of Debian")
         for part in ("state/lists/partial", "cache/archives/partial", "packages", "tmp"):
             (root / part).mkdir(parents=True, exist_ok=True)
         lines = [f"deb [signed-by={keyring}] {uri} {suite} main" for uri in found[:1]]
-        downloads.write_atomically(root / "status", "")
-        downloads.write_atomically(root / "sources.list", "\n".join(lines) + "\n")
-        downloads.write_atomically(root / "apt.conf", _configuration(root))
+        write_text(root / "status", "")
+        write_text(root / "sources.list", "\n".join(lines) + "\n")
+        write_text(root / "apt.conf", _configuration(root))
         # Its temporary files too (keys, parts of indexes) stay below the root.
         ours = {"APT_CONFIG": str(root / "apt.conf"), "LC_ALL": "C.UTF-8", "TMPDIR": str(root / "tmp")}
         return cls(suite, root, {**os.environ, **network.for_apt(), **ours})
@@ -134,7 +107,7 @@ class Apt:
         wanted = {folder / record.file: record for record in records}
         absent = [record for file, record in wanted.items() if not _is_whole(file, record)]
         if absent and offline:
-            raise downloads.UnreachableError(
+            raise UnreachableError(
                 f"{len(absent)} packages are not in the cache ({', '.join(one.file for one in absent[:3])}...), and "
                 "--offline forbids to download them; run fetch once with network"
             )
@@ -146,7 +119,7 @@ class Apt:
                 self._network("apt-get", "-qq", "download", *names, folder=folder)
             for file, record in wanted.items():
                 if not _is_whole(file, record):
-                    found = downloads.sha256_of(file) if file.is_file() else "no file"
+                    found = sha256(file) if file.is_file() else "no file"
                     raise FetchError(
                         f"{file.name}: sha256 expected {record.sha256}, found {found}: not used; {_ANOTHER_MIRROR}"
                     )
@@ -167,11 +140,11 @@ class Apt:
 
     def _network(self, *command: str, folder: Path | None = None) -> None:
         """Run what talks to the mirror; apt itself tries stalls again, but no server that is busy."""
-        for attempt in range(1, transfer.ATTEMPTS):
+        for attempt in range(1, ATTEMPTS):
             try:
                 self.run(*command, folder=folder)
                 return
-            except downloads.UnreachableError as error:
+            except UnreachableError as error:
                 if not _BUSY.search(str(error)):
                     raise
                 time.sleep(PAUSE_S * attempt)
@@ -185,29 +158,33 @@ class Apt:
                 check=False,
                 cwd=folder or self.root,
                 env=dict(self.environment),
-                preexec_fn=platforms.ending_with_us(),
+                preexec_fn=ending_with_us(),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
                 timeout=_TIMEOUT_S,
             )
         except subprocess.TimeoutExpired as error:
-            raise downloads.UnreachableError(
-                f"{command[0]} did not finish within {_TIMEOUT_S} s; {_ANOTHER_MIRROR}"
-            ) from error
+            raise UnreachableError(f"{command[0]} did not finish within {_TIMEOUT_S} s; {_ANOTHER_MIRROR}") from error
         if done.returncode not in allowed:
             if found := _MISMATCH.search(done.stderr):
                 raise FetchError(
                     f"{found[1]}: sha256 expected {found[2]}, found {found[3]}: not used; {_ANOTHER_MIRROR}"
                 )
-            raise downloads.UnreachableError(f"{command[0]} says: {_last_words(done.stderr)}; {_ANOTHER_MIRROR}")
+            raise UnreachableError(f"{command[0]} says: {_last_words(done.stderr)}; {_ANOTHER_MIRROR}")
         return done.stdout
 
 
-def _machine_sources() -> dict[str, str]:
-    folder = Path("/etc/apt")
-    files = [folder / "sources.list", *folder.glob("sources.list.d/*.list"), *folder.glob("sources.list.d/*.sources")]
-    return {file.name: file.read_text(encoding="utf-8", errors="replace") for file in files if os.access(file, os.R_OK)}
+def _machine_uris() -> list[str]:
+    """What this machine's own apt reads from, however that is written down."""
+    command = ["apt-get", "indextargets", "--format", "$(SITE)"]
+    shown = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60).stdout
+    return list(dict.fromkeys(shown.split()))
+
+
+def _is_debian(uri: str) -> bool:
+    """Whether it is the main archive: .../debian, or a list of mirrors named debian.list."""
+    return not uri.startswith("cdrom:") and bool({"debian", "debian.list"} & set(uri.rstrip("/").split("/")))
 
 
 def _configuration(root: Path) -> str:
@@ -237,8 +214,8 @@ def _configuration(root: Path) -> str:
         "Acquire::Languages": "none",
         "Acquire::GzipIndexes": "true",
         "Acquire::Retries": str(RETRIES),
-        "Acquire::http::Timeout": f"{transfer.CONNECT_S:g}",
-        "Acquire::https::Timeout": f"{transfer.CONNECT_S:g}",
+        "Acquire::http::Timeout": f"{network.CONNECT_S:g}",
+        "Acquire::https::Timeout": f"{network.CONNECT_S:g}",
         **({"Acquire::https::CAInfo": bundle} if bundle else {}),
         "APT::Get::AllowUnauthenticated": "false",
         "APT::Install-Recommends": "false",
@@ -278,4 +255,4 @@ def _last_words(said: str) -> str:
 
 
 def _is_whole(file: Path, record: Record) -> bool:
-    return file.is_file() and downloads.sha256_of(file) == record.sha256
+    return file.is_file() and sha256(file) == record.sha256

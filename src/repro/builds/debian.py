@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro import layout
 from repro.builds.apt import Apt, Record
 from repro.builds.downloads import UnreachableError
 from repro.errors import FetchError
@@ -52,9 +51,9 @@ def unpack(
     suites: Iterable[str],
     folder: Path,
     *,
-    cache: Path = layout.CACHE / "debian",
-    offline: bool = False,
-    say: Callable[[str], None] = lambda _: None,
+    cache: Path,
+    offline: bool,
+    say: Callable[[str], None],
 ) -> Unpacked:
     """Put elastix of this version, the libraries it loads and its licence into the folder.
 
@@ -132,31 +131,43 @@ class _Stage:
         return next(self.lib.glob("ld-linux*.so.*"), self.lib / "ld-linux.so")
 
     @property
-    def executable(self) -> Path:
-        return self.work / PACKAGE / "usr/bin" / PACKAGE
+    def programs(self) -> list[Path]:
+        """elastix, and transformix where the package has it."""
+        found = [self.work / PACKAGE / "usr/bin" / name for name in (PACKAGE, "transformix")]
+        return [one for one in found if one == found[0] or one.is_file()]
 
     def add(self, package: str, deb: Path) -> None:
-        """Unpack the package and move its libraries over; links among them stay right there."""
+        """Unpack the package and move its libraries over. Links among them point into the same folder there.
+
+        Files come before links: a link to a library in another folder has the library's own name, as that of the loader
+        in lib64 has, and must not take its place.
+        """
         tree = self.work / package
         _run(["dpkg-deb", "--extract", str(deb), str(tree)])
-        for folder, _, names in os.walk(tree):
-            for name in names:
-                if ".so" in name and name not in self.owner:
-                    (Path(folder) / name).rename(self.lib / name)
-                    self.owner[name] = package
+        found = [Path(folder) / name for folder, _, names in os.walk(tree) for name in names if ".so" in name]
+        for file in sorted(found, key=lambda one: (one.is_symlink(), one)):
+            place = self.lib / file.name
+            if file.is_symlink():
+                target = file.readlink().name
+                if target != file.name and not os.path.lexists(place):
+                    place.symlink_to(target)
+                    self.owner[file.name] = package
+            elif not place.is_file() or place.is_symlink():
+                file.replace(place)
+                self.owner[file.name] = package
         if package != PACKAGE:
             shutil.rmtree(tree)
 
     def loaded(self) -> dict[str, Path | None]:
-        """What elastix loads: name -> file in the folder, or None where it is not there.
+        """What the programs load: name -> file in the folder, or None where it is not there.
 
         The machine's own libraries do not count: the loader would fall back to them.
         """
         if not self.loader.is_file():
             return {"the dynamic loader": None}
         # What ldd does: unlike --list, this goes on where a library is missing.
-        command = [str(self.loader), "--inhibit-cache", "--library-path", str(self.lib), str(self.executable)]
-        shown = _run(command, {"LD_TRACE_LOADED_OBJECTS": "1"})
+        command = [str(self.loader), "--inhibit-cache", "--library-path", str(self.lib)]
+        shown = "".join(_run([*command, str(program)], {"LD_TRACE_LOADED_OBJECTS": "1"}) for program in self.programs)
         listed = re.findall(r"^\s*(\S+) => (.+?)(?: \(0x[0-9a-f]+\))?$", shown, re.MULTILINE)
         files = {name: self.lib / Path(path).name for name, path in listed}
         return {
@@ -173,12 +184,13 @@ class _Stage:
         return {PACKAGE} | {self.owner[file.name] for file in files if file.name in self.owner}
 
     def keep(self, folder: Path) -> set[str]:
-        """Move what is loaded, the executable and its licence into the folder; the owners."""
+        """Copy what is loaded, the programs and their licence into the folder; the owners."""
         owners = self.owners()
         (folder / "lib").mkdir(parents=True)
         for file in {self.loader, *filter(None, self.loaded().values())}:
             shutil.copy2(file.resolve(), folder / "lib" / file.name)
-        shutil.copy2(self.executable, folder / PACKAGE)
+        for program in self.programs:
+            shutil.copy2(program, folder / program.name)
         shutil.copy2(self.work / PACKAGE / "usr/share/doc" / PACKAGE / "copyright", folder / "copyright")
         return owners
 

@@ -1,142 +1,396 @@
-"""What ``fetch`` left on this machine: the parts of a pair, found, read and verified.
+"""A build on this machine: the folder ``.builds/<path>-<version>``, described by its ``build.json``.
 
-A pair is the folder ``.pairs/<pair>``: ``site-packages/``, ``elastix/``, ``installed.json`` (how
-to start it) and ``provenance.json`` (where each part is from). It appears whole or not at all.
+The digest of a build covers its command, its environment and every file that is loaded, so two builds of one version
+are two builds, wherever their files came from. ``load`` compares the description with the digest, ``check`` the files'
+sizes and times with the description, ``verify`` every byte.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import base64
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from repro import layout
-from repro import system as platforms
-from repro.builds import downloads, wheels
-from repro.errors import UnavailableError
-from repro.model import Pair, digest
+from repro.builds import pythons
+from repro.builds.catalogue import Catalogue, CatalogueBuild, load_catalogue
+from repro.errors import ConfigError, FetchError, UnavailableError
+from repro.files import read_json, sha256, write_json, write_text
+from repro.model import Build, Path_, digest
+from repro.paths import BUILDS, shown
+from repro.system.platforms import (
+    SYSTEM,
+    current_platform,
+    executable_name,
+    long_path,
+    path_separator,
+)
+from repro.text import command, utc_now
 
-FORMAT = 1
-HERE = "{pair}"
-"""Stands for the pair's folder in installed.json: the folder can be moved."""
+FORMAT = 2
+HERE, GIVEN = "{build}", "{given}"
+"""Stand for the build's folder, and for the folder of an executable that stays where the user has it."""
+DESCRIPTION = "build.json"
+SITE_PACKAGES, PROGRAMS, SHIMS = "site-packages", "elastix", "bin"
+"""Folders of a build: its wheels; its executable with its libraries; scripts that start it."""
+_UV_LOCK = f"{SITE_PACKAGES}/.lock"
+_NOT_LOADED = re.compile(r"\.pyc$|/[^/]*\.dist-info/(?!METADATA$)|^site-packages/(bin|Scripts)/|/copyright$")
+"""Files that no registration loads, or that are made here and differ from place to place."""
 
 
 @dataclass(frozen=True)
-class Installed:
-    """A pair on this machine, ready to run."""
+class FileState:
+    """A file as it was when the build was fetched."""
 
-    pair: Pair
+    sha256: str
+    bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """The content of build.json. ``command``, ``environment`` and ``files`` begin paths with HERE or GIVEN."""
+
+    format: int = FORMAT
+    build: Build
+    called: str = ""
+    """Name that the user gave it (`build add --as`)."""
+    source: str
+    """ "release", "debian <suite>", "index" or "given"."""
+    platform: str = field(default_factory=current_platform)
+    python_tag: str = ""
+    command: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    place: str = ""
+    """Folder of an executable that stays where the user has it."""
+    lock_sha256: str = ""
+    """Of the wheel lock; empty for executables."""
+    asked_sha256: str = ""
+    """Of the user's files, by which they are known again."""
+    fetched_utc: str = field(default_factory=utc_now)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Where each part came from: versions, checksums, licences, addresses; no local path."""
+    files: Mapping[str, FileState] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class InstalledBuild:
+    """A build on this machine, ready to run."""
+
     folder: Path
-    site_packages: Path
-    python_tag: str
-    """Tag of the Python that the wheels are for, as "cp311"."""
-    elastix_command: tuple[str, ...]
-    """How the executable is started: its arguments are appended to this."""
-    elastix_env: Mapping[str, str]
-    """Variables that it needs besides."""
-    cli_source: str
-    """ "release", "debian <suite>" or "given"."""
-    lock: str
-    """Digest of what is installed: wheel lock, executable, Python."""
-    provenance: Mapping[str, Any]
-    """Source, version, checksum, date and licence of each part; names no local path."""
+    description: Description = field(repr=False)
+
+    @property
+    def build(self) -> Build:
+        """Path, version and digest."""
+        return self.description.build
+
+    @property
+    def name(self) -> str:
+        """As it is given on the command line: ``api:0.25.4``."""
+        return self.build.name
+
+    @property
+    def site_packages(self) -> Path | None:
+        """The folder of its wheels; None of an executable."""
+        return self.folder / SITE_PACKAGES if self.description.python_tag else None
+
+    @property
+    def python_tag(self) -> str:
+        """Tag of the Python that its wheels are for, as "cp311"; empty of an executable."""
+        return self.description.python_tag
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """How the executable is started: its arguments are appended to this. Empty of wheels."""
+        return tuple(map(self._placed, self.description.command))
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Variables that the executable needs besides."""
+        return {name: self._placed(value) for name, value in self.description.environment.items()}
+
+    @property
+    def source(self) -> str:
+        """Where it came from: "release", "debian <suite>", "index" or "given"."""
+        return self.description.source
+
+    @cached_property
+    def facts(self) -> Mapping[str, Any]:
+        """What build.json says of its parts, without local paths, for raw lines and tables."""
+        told = {"source": self.source, "digest": self.build.digest, "platform": self.description.platform}
+        return {**told, "python_tag": self.python_tag, **self.description.facts}
+
+    def interpreter(self) -> Path:
+        """The Python that its wheels were installed for. Raises UnavailableError where it is gone."""
+        python = pythons.version(self.python_tag)
+        if found := pythons.find(python):
+            return found
+        raise UnavailableError(
+            f"{self.name} is installed for Python {python}, which is not here any more; "
+            f"run: {command(f'fetch {self.name}')}"
+        )
+
+    def transformix(self) -> tuple[str, ...] | None:
+        """How the transformix beside the executable is started; None: there is none."""
+        if not self.command:
+            return None
+        *loader, program = self.command
+        transformix = Path(program).with_name(executable_name("transformix"))
+        return (*loader, str(transformix)) if transformix.is_file() else None
+
+    def environment_for_user(self, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """The user's environment in which ``elastix`` is this executable, or ``python`` has these wheels.
+
+        Of several builds each takes the environment of the one before. The wheels come last on the module path, and
+        no bytecode is written into them.
+        """
+        found, separator = dict(environment), path_separator()
+        programs = self.interpreter().parent if self.python_tag else self.folder / SHIMS
+        found["PATH"] = separator.join(filter(None, (str(programs), found.get("PATH", ""))))
+        if self.site_packages:
+            found["PYTHONPATH"] = separator.join(filter(None, (found.get("PYTHONPATH", ""), str(self.site_packages))))
+            found["PYTHONDONTWRITEBYTECODE"] = "1"
+        return found
+
+    def _placed(self, text: str) -> str:
+        return text.replace(HERE, str(self.folder)).replace(GIVEN, self.description.place)
 
 
-def load(pair: Pair, root: Path = layout.PAIRS) -> Installed:
-    """The pair as it was fetched; takes milliseconds, compares versions but no checksums (verify.py does).
+def load(name: str, root: Path = BUILDS, catalogue: Catalogue | None = None) -> InstalledBuild:
+    """The build of this name as it was fetched; reads its description and no other file.
 
-    Raises UnavailableError where it was not fetched, was fetched for other wheels or another Python,
-    or cannot be had on this machine.
+    ``name`` is one of the catalogue, or of a build of the user's own that is here. Raises UnavailableError where it is
+    not fetched, was fetched for another lock or Python, or cannot be had on this platform.
     """
-    folder = root / pair.name
-    platform = platforms.current_platform()
-    if reason := pair.unavailable.get(platform):
-        raise UnavailableError(f"cannot be had on {platform}: {reason}")
-    try:
-        state = read(folder / "installed.json")
-        problem = _stale(pair, state, platform)
-        there = None if problem else _installed(pair, folder, state)
-    except FileNotFoundError:
-        raise UnavailableError(_why_absent(pair, root)) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UnavailableError(f"{layout.shown(folder)} is damaged ({error!r}); delete it and fetch again") from error
-    if there is None:
-        raise UnavailableError(f"{problem}; run: python -m repro fetch {pair.name}")
+    known = (catalogue or load_catalogue()).builds.get(name)
+    if known is None:
+        return _load_own(name, root)
+    if reason := known.unavailable.get(current_platform()):
+        raise UnavailableError(f"{name} cannot be had on {current_platform()}: {reason}")
+    again = f"run: {command(f'fetch {name}')}"
+    there = read(folder_of(known, root), f"{name} is not fetched; {again}")
+    stated = there.description
+    if stated.lock_sha256 != lock_sha256(known):
+        raise UnavailableError(f"{name}: {shown(known.lock)} was changed since it was fetched; {again}")
     return there
 
 
-def _installed(pair: Pair, folder: Path, state: Mapping[str, Any]) -> Installed:
-    return Installed(
-        pair=pair,
-        folder=folder,
-        site_packages=folder / "site-packages",
-        python_tag=state["python_tag"],
-        elastix_command=tuple(part.replace(HERE, str(folder)) for part in state["command"]),
-        elastix_env={name: value.replace(HERE, str(folder)) for name, value in state["environment"].items()},
-        cli_source=state["cli_source"],
-        lock=state["lock"],
-        provenance=read(folder / "provenance.json"),
+def folder_of(build: CatalogueBuild, root: Path = BUILDS) -> Path:
+    """Where the build belongs: ``api-0.25.4``, with the Python's tag where it is not the build's own."""
+    other = pythons.target(build) if build.python else ""
+    return root / (f"{build.path}-{build.version}" + (f"-{pythons.tag(other)}" if other != build.python else ""))
+
+
+def lock_sha256(build: CatalogueBuild) -> str:
+    """Digest of the build's wheel lock; empty of an executable. Raises FetchError where the lock is missing."""
+    try:
+        return sha256(build.lock) if build.python else ""
+    except OSError as error:
+        raise FetchError(
+            f"{shown(build.lock)}: cannot be read ({error.strerror}); restore it from the repository"
+        ) from error
+
+
+def read(folder: Path, absent: str) -> InstalledBuild:
+    """The build in this folder. Raises UnavailableError, with the words ``absent`` where there is none."""
+    damaged = f"{shown(folder)} is damaged; delete it and fetch again"
+    try:
+        stated = read_json(folder / DESCRIPTION, Description)
+    except FileNotFoundError:
+        raise UnavailableError(damaged if folder.exists() else absent) from None
+    except (OSError, ValueError) as error:
+        raise UnavailableError(damaged) from error
+    if (stated.format, stated.platform) != (FORMAT, current_platform()):
+        raise UnavailableError(
+            f"{shown(folder)} was fetched on {stated.platform} by another version of this project, or on another "
+            "machine; delete it and fetch again"
+        )
+    if stated.build.digest != _digest(stated.python_tag, stated.command, stated.environment, stated.files):
+        raise UnavailableError(f"{shown(folder / DESCRIPTION)} was changed since it was fetched; "
+                               f"delete {shown(folder)} and fetch again")  # fmt: skip
+    return InstalledBuild(folder, stated)
+
+
+def own_builds(root: Path = BUILDS) -> list[InstalledBuild]:
+    """The user's own builds that are here; what cannot be read is left out."""
+    found = []
+    for folder in sorted(root.glob("*+????????")):
+        try:
+            found.append(read(folder, ""))
+        except UnavailableError:
+            continue
+    return found
+
+
+def _load_own(name: str, root: Path) -> InstalledBuild:
+    for one in own_builds(root):
+        if name in (one.name, one.description.called):
+            return one
+    raise UnavailableError(
+        f"{name} is neither in the catalogue (`{command('pairs')}` lists it) nor a build of your own that is here; "
+        "give the file itself again"
     )
 
 
-def lock_digest(wheels_sha256: str, files: Mapping[str, str], python_tag: str) -> str:
-    """The digest that tells one installation from another: wheel lock, executable's files, Python."""
-    return digest([FORMAT, wheels_sha256, dict(files), python_tag])
+def check(installed: InstalledBuild) -> None:
+    """Compare sizes and times of the build's files with those at the time of fetching, and the digests of what changed.
+
+    Raises ConfigError that names the first file that is not what it was: it would be measured under the wrong name.
+    """
+    if problems := list(_problems(installed, every_byte=False)):
+        cure = "give it again, it is another build now" if installed.build.own else "delete the folder and fetch again"
+        raise ConfigError(
+            f"{installed.name} is not what was fetched: {problems[0]}"
+            + (f" (and {len(problems) - 1} more)" if problems[1:] else "")
+            + f"; {cure}"
+        )
 
 
-def unavailable_file(pair: Pair, root: Path = layout.PAIRS) -> Path:
-    """Where the reason is kept why the pair could not be fetched."""
-    return root / f"{pair.name}.unavailable.json"
+def verify(installed: InstalledBuild) -> list[str]:
+    """What differs from what was fetched, a line each, compared byte by byte; empty: nothing."""
+    return list(_problems(installed, every_byte=True))
 
 
-def read(file: Path) -> dict[str, Any]:
-    """The object in a JSON file of ours. Raises OSError, ValueError or RecursionError."""
-    content = json.loads(file.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise ValueError(f"{file.name} holds no object")
-    return content
+def _problems(installed: InstalledBuild, *, every_byte: bool) -> Iterator[str]:
+    stated = installed.description
+    for name, state in stated.files.items():
+        file = Path(long_path(Path(installed._placed(name))))
+        try:
+            now = file.stat()
+            same = (now.st_size, now.st_mtime_ns) == (state.bytes, state.mtime_ns)
+            if (every_byte or not same) and (found := sha256(file)) != state.sha256:
+                yield f"{shown(file)}: sha256 expected {state.sha256}, found {found}"
+        except OSError as error:
+            yield f"{shown(file)}: {'is missing' if isinstance(error, FileNotFoundError) else error.strerror}"
+    shims = _shims(stated.command, stated.environment, stated.place, stated.files)
+    for name, text in shims.items():
+        file = installed.folder / name
+        if not file.is_file() or file.read_text(encoding="utf-8") != text:
+            yield f"{shown(file)}: is missing or was changed"
+    known = {*stated.files, *(f"{HERE}/{name}" for name in (*shims, DESCRIPTION, _UV_LOCK))}
+    for name in _walk(installed.folder):
+        if f"{HERE}/{name}" not in known:
+            yield f"{shown(installed.folder / name)}: was not there when the build was fetched"
 
 
-def _why_absent(pair: Pair, root: Path) -> str:
-    try:
-        return str(read(unavailable_file(pair, root))["reason"])
-    except (OSError, ValueError, KeyError, RecursionError):
-        return f"is not fetched; run: python -m repro fetch {pair.name}"
+def write(
+    folder: Path,
+    *,
+    path: Path_,
+    version: str,
+    source: str,
+    own: bool = False,
+    python_tag: str = "",
+    command: tuple[str, ...] = (),
+    environment: Mapping[str, str] = {},
+    place: Path | None = None,
+    **told: Any,
+) -> Build:
+    """Describe the build that was put into the folder, which may be moved afterwards; the build.
+
+    ``command`` and ``environment`` name the folder, or ``place``, as they are. ``told`` are other fields of
+    Description.
+    """
+
+    def free(text: str) -> str:
+        freed = (text.replace(str(place), GIVEN) if place else text).replace(str(folder), HERE)
+        return freed.replace("\\", "/") if freed != text else text
+
+    command = tuple(map(free, command))
+    environment = {name: free(value) for name, value in environment.items()}
+    files = dict(_states_given(place, Path(command[-1].replace(GIVEN, str(place))))) if place else dict(_states(folder))
+    build = Build(path, version, _digest(python_tag, command, environment, files), own)
+    for name, text in _shims(command, environment, str(place or ""), files).items():
+        write_text(folder / name, text)
+        (folder / name).chmod(0o755)
+    described = Description(
+        build=build, source=source, python_tag=python_tag, command=command, environment=environment,
+        place=str(place or ""), files=files, **told,
+    )  # fmt: skip
+    write_json(folder / DESCRIPTION, asdict(described))
+    return build
 
 
-def _stale(pair: Pair, state: Mapping[str, Any], platform: str) -> str:
-    """Why what is there is not what the pair asks for now; empty if it is."""
-    expected = {
-        "format": (FORMAT, "it was fetched by another version of this project"),
-        "platform": (platform, f"it was fetched on {state.get('platform')}, this is {platform}"),
-        "elastix": (pair.elastix, f"it was fetched with elastix {state.get('elastix')}"),
-        "python_tag": (
-            wheels.python_tag(wheels.target_python(pair)),
-            f"its wheels are for {state.get('python_tag')}, needed are those for Python {wheels.target_python(pair)}",
-        ),
-        "wheels_sha256": (
-            _lock_sha256(pair),
-            f"{layout.shown(wheels.lock_file(pair))} was changed since it was fetched",
-        ),
-    }
-    for name, (value, problem) in expected.items():
-        if state.get(name) != value:
-            return problem
-    return _given_changed(state) if state["cli_source"] == "given" else ""
+def _digest(
+    python_tag: str, command: tuple[str, ...], environment: Mapping[str, str], files: Mapping[str, FileState]
+) -> str:
+    loaded = {name: state.sha256 for name, state in files.items() if not _NOT_LOADED.search(name.partition("/")[2])}
+    return digest([FORMAT, python_tag, command, dict(environment), loaded])
 
 
-def _given_changed(state: Mapping[str, Any]) -> str:
-    """What happened to an executable that stays where the user has it; empty: nothing."""
-    program = Path(state["command"][0])
-    if not program.is_file():
-        return f"the executable given, {program}, is gone"
-    same = downloads.sha256_of(program) == state["files"][program.name]
-    return "" if same else f"the executable given, {program}, was changed since it was fetched"
+def _states(folder: Path) -> Iterator[tuple[str, FileState]]:
+    """Every file of the folder. Of wheels the digests are those of their own lists, which uv checked as a whole."""
+    recorded = {f"{SITE_PACKAGES}/{name}": found for name, found in _recorded(folder / SITE_PACKAGES)}
+    for name in sorted(_walk(folder)):
+        if name != _UV_LOCK:
+            yield f"{HERE}/{name}", _state(folder / name, recorded.get(name, ""))
 
 
-def _lock_sha256(pair: Pair) -> str:
-    lock = wheels.lock_file(pair)
-    return hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else ""
+def _states_given(place: Path, program: Path) -> Iterator[tuple[str, FileState]]:
+    """The executable that stays in its place, its transformix, and the libraries that came with them."""
+    beside = [program.with_name(executable_name("transformix"))]
+    library = re.compile(r"\.dll$" if SYSTEM == "win32" else r"\.(so|dylib)(\.|$)")
+    folder = program.parent if SYSTEM == "win32" else place / "lib"
+    beside += sorted(one for one in folder.glob("*") if library.search(one.name))
+    for file in [program, *(one for one in beside if one.is_file())]:
+        yield f"{GIVEN}/{file.relative_to(place).as_posix()}", _state(file)
+
+
+def _state(file: Path, known_sha256: str = "") -> FileState:
+    file = Path(long_path(file))
+    found = file.stat()
+    return FileState(known_sha256 or sha256(file), found.st_size, found.st_mtime_ns)
+
+
+def _recorded(site_packages: Path) -> Iterator[tuple[str, str]]:
+    for package in metadata.distributions(path=[long_path(site_packages)]):
+        for file in package.files or ():
+            if file.hash and file.hash.mode == "sha256" and file.suffix != ".pyc":
+                yield file.as_posix(), base64.urlsafe_b64decode(file.hash.value + "=").hex()
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    top = long_path(folder)  # uv writes deeper than Windows lets others reach
+    for where, _, names in os.walk(top):
+        for name in names:
+            yield Path(os.path.relpath(Path(where, name), top)).as_posix()
+
+
+def _shims(
+    command: tuple[str, ...], environment: Mapping[str, str], place: str, files: Mapping[str, FileState]
+) -> dict[str, str]:
+    """Scripts with which people start elastix and transformix by name; what is measured is the command itself."""
+    if not command:
+        return {}
+    end = ".bat" if SYSTEM == "win32" else ""
+    *loader, program = command
+    found = {}
+    for name in ("elastix", "transformix"):
+        one = program.rpartition("/")[0] + "/" + executable_name(name)
+        words = [*loader, program if name == "elastix" else one]
+        if name == "elastix" or one in files:
+            found[f"{SHIMS}/{name}{end}"] = _batch(words, place) if end else _script(words, environment, place)
+    return found
+
+
+def _script(words: list[str], environment: Mapping[str, str], place: str) -> str:
+    def quoted(text: str) -> str:
+        return '"$here"'.join(shlex.quote(part) if part else "" for part in text.replace(GIVEN, place).split(HERE))
+
+    told = [f"{name}={quoted(value)}" for name, value in environment.items()]
+    return (
+        '#!/bin/sh\nhere=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd) && '
+        f'exec env {" ".join([*told, *map(quoted, words)])} "$@"\n'
+    )
+
+
+def _batch(words: list[str], place: str) -> str:
+    told = " ".join(f'"{word.replace(GIVEN, place).replace(HERE, "%~dp0..")}"' for word in words)
+    return f"@{told} %*\n".replace("/", "\\")

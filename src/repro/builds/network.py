@@ -1,8 +1,4 @@
-"""What the user's variables say about the way to the network: proxies and certificates.
-
-Every tool reads other variables: requests those of both cases, uv ``SSL_CERT_FILE`` alone, apt the proxies in lower
-case alone. Here each gets what any of them was told.
-"""
+"""Proxies and certificates: uv, apt and requests each read other variables; here each gets what any was told."""
 
 from __future__ import annotations
 
@@ -14,6 +10,8 @@ from urllib.parse import urlsplit
 from repro.errors import FetchError
 
 BUNDLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
+CONNECT_S, READ_S = 5.0, 20.0
+LOOK_AT_NETWORK = "look at the network and at HTTPS_PROXY and NO_PROXY"
 
 
 def ca_bundle(environment: Mapping[str, str] = os.environ) -> str | None:
@@ -30,9 +28,11 @@ def ca_bundle(environment: Mapping[str, str] = os.environ) -> str | None:
 
 
 def for_uv(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Variables that show uv the certificates; the proxies it finds itself."""
+    """The whole environment of uv: the user's own, so that its proxies and indexes hold, with the certificates."""
     bundle = ca_bundle(environment)
-    return {"SSL_CERT_DIR" if bundle and Path(bundle).is_dir() else "SSL_CERT_FILE": bundle} if bundle else {}
+    shown = {"SSL_CERT_DIR" if Path(bundle).is_dir() else "SSL_CERT_FILE": bundle} if bundle else {}
+    bounds = {"UV_HTTP_CONNECT_TIMEOUT": f"{CONNECT_S:g}", "UV_HTTP_TIMEOUT": f"{READ_S:g}"}
+    return {**bounds, **environment, **shown, "UV_NO_PROGRESS": "1"}
 
 
 def for_apt(environment: Mapping[str, str] = os.environ) -> dict[str, str]:

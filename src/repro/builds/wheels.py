@@ -1,35 +1,34 @@
-"""The Python side of a pair: lock its wheels, install them into a folder, ask for their versions.
+"""Wheels: lock them, install them into a folder, read what is there. uv does the work.
 
-uv does the work. A lock (``params/wheels/<pair>.txt``) is universal: one file, with hashes, for
-every platform and every Python from 3.11 on, resolved as of the pair's date.
+A lock (``params/wheels/<build>.txt``) is universal: one file, with hashes, for every platform and every Python from
+3.11 on, resolved as of the build's date.
 """
 
 from __future__ import annotations
 
 import collections
 import datetime
-import os
 import shutil
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from repro import layout
-from repro import system as platforms
-from repro.builds import network, transfer
+from repro.builds import network
+from repro.builds.catalogue import OWN_PACKAGES, CatalogueBuild
 from repro.errors import FetchError
-from repro.model import Pair
+from repro.paths import shown
+from repro.system.platforms import executable_name, long_path
+from repro.system.processes import ending_with_us
 
 OLDEST_PYTHON = "3.11"
-_LOCK_TIMEOUT_S = 300
 INSTALL_TIMEOUT_S = 3600.0
 """300 MB at 0.7 Mbit/s."""
+_LOCK_TIMEOUT_S = 300
 _KEPT_LINES = 12
 _CURE = (
     "is the package index reachable? Look at the network, at HTTPS_PROXY and NO_PROXY, and at the index that uv is "
@@ -37,79 +36,79 @@ _CURE = (
 )
 
 
-def lock_file(pair: Pair) -> Path:
-    """Where the pair's wheel lock is."""
-    return layout.WHEEL_LOCKS / f"{pair.wheels_of or pair.name}.txt"
+@dataclass(frozen=True)
+class Package:
+    """A package in a folder of wheels, as its metadata says."""
+
+    name: str
+    """Normalised: lower case with hyphens."""
+    version: str
+    licence: str
 
 
-def lock_wheels(pair: Pair) -> str:
-    """Resolve the pair's wheels as of its date, that day included (UTC); the text of the lock.
+def requirements(build: CatalogueBuild) -> tuple[str, ...]:
+    """What uv is asked to resolve."""
+    return (f"{OWN_PACKAGES[build.path]}=={build.version}", *build.also)
+
+
+def lock(build: CatalogueBuild) -> str:
+    """Resolve the build's wheels as of its date; the text of the lock.
 
     Needs network. Raises FetchError with uv's own words where there is no solution.
     """
-    end = f"{pair.as_of + datetime.timedelta(days=1)}T00:00:00Z"
-    options = ["--universal", "--generate-hashes", f"--python-version={OLDEST_PYTHON}", f"--exclude-newer={end}"]
-    command = [str(find_uv()), "pip", "compile", *options, "--no-annotate", "--no-header", "--quiet", "-"]
-    asked = requirements(pair)
-    named = " and ".join(asked.split())
-    try:
-        done = subprocess.run(
-            command,
-            check=False,
-            input=asked,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=_LOCK_TIMEOUT_S,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise FetchError(f"{pair.name}: uv gave no wheel lock within {_LOCK_TIMEOUT_S} s; try again") from error
+    options = ["--universal", "--generate-hashes", f"--python-version={OLDEST_PYTHON}", until(build)]
+    asked = " and ".join(requirements(build))
+    done = compile_requirements(build, [*options, "--no-annotate"])
     if done.returncode:
-        raise FetchError(f"{pair.name}: no wheel lock for {named} as of {pair.as_of}; uv says: {done.stderr.strip()}")
-    kind = "release" if pair.api_only else "pair"
+        raise FetchError(f"{build.name}: no wheel lock for {asked} as of {build.as_of}; uv says: {done.stderr.strip()}")
     return (
-        f"# Wheels of {kind} {pair.name} for every platform and Python {OLDEST_PYTHON} or later, as of {pair.as_of}.\n"
-        f"# Made by `python -m repro pair add` with {named} as the only input of\n"
+        f"# Wheels of {build.path} {build.version} for every platform and Python {OLDEST_PYTHON} or later, "
+        f"as of {build.as_of}.\n# Made by `pair add`: {asked} as the only input of\n"
         f"# `uv pip compile {' '.join(options)}`.\n" + done.stdout
     )
 
 
-def requirements(pair: Pair) -> str:
-    """What uv is asked to resolve, a line each."""
-    return "".join(f"{line}\n" for line in (f"itk-elastix=={pair.itk_elastix}", *pair.also))
+def until(build: CatalogueBuild) -> str:
+    """uv's option for the index as it stood at the end of the build's day."""
+    assert build.as_of is not None
+    return f"--exclude-newer={build.as_of + datetime.timedelta(days=1)}T00:00:00Z"
 
 
-def target_python(pair: Pair) -> str:
-    """The Python that will load the wheels, as "3.11": the pair's own under pixi, else this one."""
-    if os.environ.get("PIXI_PROJECT_ROOT"):
-        return pair.python
-    return f"{sys.version_info.major}.{sys.version_info.minor}"
+def compile_requirements(
+    build: CatalogueBuild, options: Sequence[str], environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Let uv resolve what the build needs. Raises FetchError where it gives no answer in time."""
+    try:
+        return subprocess.run(
+            [str(find_uv()), "pip", "compile", *options, "--no-header", "--quiet", "-"],
+            check=False,
+            input="".join(f"{line}\n" for line in requirements(build)),
+            env=network.for_uv() | (environment or {}),
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=_LOCK_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise FetchError(f"{build.name}: uv gave no wheels within {_LOCK_TIMEOUT_S} s; try again") from error
 
 
-def python_tag(python: str) -> str:
-    """The tag of CPython wheels for "3.11": "cp311"."""
-    return "cp" + python.replace(".", "")
+def install(
+    name: str, requirements_file: Path, site_packages: Path, python: Path, *, offline: bool, say: Callable[[str], None]
+) -> None:
+    """Install the requirements into the folder for this Python, checked against their hashes, none of them built.
 
-
-def install(pair: Pair, target: Path, *, offline: bool = False, say: Callable[[str], None] = lambda _: None) -> None:
-    """Install the locked wheels into the folder, checked against their hashes, none of them built.
-
-    Bytecode is compiled at once, as pip does: it costs 4 s and 115 MB a pair on two cores and
-    saves 11 s in the first process that loads ITK (measured with 0.25.4), in every one where
-    PYTHONDONTWRITEBYTECODE is set, and so keeps loading times comparable.
-
-    Raises FetchError with the last lines of uv.
+    Bytecode is compiled at once, by the Python that will load it: it costs 4 s and 115 MB a build on two cores and
+    saves 11 s in the first process that loads ITK (measured with 0.25.4). Raises FetchError with the last lines of uv.
     """
-    lock = lock_file(pair)
-    if not lock.is_file():
-        raise FetchError(f"{layout.shown(lock)} is missing; make it with: python -m repro pair add")
     options = ["--require-hashes", "--only-binary=:all:", "--compile-bytecode", "--no-deps", "--strict"]
-    command = [str(find_uv()), "pip", "install", f"--target={target}", *options]
-    command += [f"--python={sys.executable}", f"--python-version={target_python(pair)}", f"--requirements={lock}"]
     process = subprocess.Popen(
-        [*command, *(["--offline"] if offline else [])],
-        env=environment(),
-        preexec_fn=platforms.ending_with_us(),  # noqa: PLW1509 - one call to the system
+        [
+            *(str(find_uv()), "pip", "install", f"--target={site_packages}", f"--python={python}", *options),
+            *(f"--requirements={requirements_file}", *(["--offline"] if offline else [])),
+        ],
+        env=network.for_uv(),
+        preexec_fn=ending_with_us(),  # noqa: PLW1509 - one call to the system
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -118,88 +117,77 @@ def install(pair: Pair, target: Path, *, offline: bool = False, say: Callable[[s
         errors="replace",
     )
     last: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
-    start = time.monotonic()
-    late = threading.Timer(INSTALL_TIMEOUT_S, process.kill)
-    late.daemon = True
-    late.start()
+    late = threading.Event()
+
+    def stop() -> None:
+        late.set()
+        process.kill()
+
+    timer = threading.Timer(INSTALL_TIMEOUT_S, stop)
+    timer.daemon = True
+    timer.start()
     with process:
         assert process.stderr is not None
         try:
             for line in process.stderr:
                 last.append(line.rstrip())
-                if line.startswith(("Downloading", " Downloaded")):
-                    say(f"{pair.name}: {line.strip()}")
+                if line.startswith("Downloading"):
+                    say(f"{name}: {line.strip()}")
         except BaseException:
             process.kill()
             raise
         finally:
-            late.cancel()
-    if time.monotonic() - start >= INSTALL_TIMEOUT_S:
-        raise FetchError(f"{pair.name}: uv did not install the wheels within {INSTALL_TIMEOUT_S:g} s and was stopped; "
+            timer.cancel()
+    if late.is_set():
+        raise FetchError(f"{name}: uv did not install the wheels within {INSTALL_TIMEOUT_S:g} s and was stopped; "
                          "fetch again: it goes on with the files that it has whole")  # fmt: skip
     if process.returncode:
         cure = "run fetch once with network" if offline else _CURE
-        raise FetchError(
-            f"{pair.name}: the wheels of {layout.shown(lock)} could not be installed, nothing of them is used; {cure}. "
-            "uv says:\n" + "\n".join(last)
-        )
+        raise FetchError(f"{name}: its wheels could not be installed, nothing of them is used; {cure}. uv says:\n"
+                         + "\n".join(last))  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Package:
-    """A package that a wheel brought, as its metadata says."""
-
-    name: str
-    """Normalised: lower case with hyphens."""
-    version: str
-    licence: str
-    record: str
-    """The wheel's list of its files, below the folder."""
-
-
-def installed_packages(site_packages: Path) -> list[Package]:
+def packages(site_packages: Path) -> list[Package]:
     """The packages in the folder by name, read without importing any of them."""
-    found = metadata.distributions(path=[str(site_packages)])
-    return sorted((_package(one) for one in found), key=lambda one: one.name)
+    found = metadata.distributions(path=[long_path(site_packages)])
+    return sorted((Package(normalised(one.name), one.version, _licence(one.metadata)) for one in found), key=_by_name)
 
 
-def _package(one: metadata.Distribution) -> Package:
-    record = next((file for file in one.files or () if file.name == "RECORD"), None)
-    if record is None:
-        raise FetchError(f"{one.name} {one.version} came without a list of its files (RECORD); fetch again")
-    return Package(_normalised(one.name), one.version, _licence(one.metadata), record.as_posix())
+def _by_name(package: Package) -> str:
+    return package.name
 
 
 def _licence(about: Any) -> str:
     """The licence as the metadata names it: its expression, else its classifier, else its text's start."""
     classified = [line.rsplit(" :: ", 1)[-1] for line in about.get_all("Classifier", []) if "License ::" in line]
     named = about.get("License-Expression") or ", ".join(classified) or about.get("License") or "not named"
-    return str(named).splitlines()[0]
+    return str(named).strip().splitlines()[0]
 
 
-def locked_versions(pair: Pair) -> dict[str, set[str]]:
-    """The versions that the pair's lock names for each package; more than one where they depend
-    on the Python. Raises FetchError where the lock cannot be read."""
-    return versions_in(lock_file(pair))
+def locked(lock_file: Path) -> dict[str, dict[str, str]]:
+    """Package -> version -> its lines in the lock; several versions where they depend on the Python.
 
-
-def versions_in(lock: Path) -> dict[str, set[str]]:
-    """The same of any lock."""
-    locked: dict[str, set[str]] = {}
+    Raises FetchError where the lock cannot be read.
+    """
+    found: dict[str, dict[str, str]] = {}
     try:
-        text = lock.read_text(encoding="utf-8")
+        text = lock_file.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise FetchError(f"{layout.shown(lock)}: cannot be read ({error}); restore it from the repository") from error
-    for line in text.splitlines():
+        raise FetchError(f"{shown(lock_file)}: cannot be read ({error}); restore it from the repository") from error
+    here = ("", "")
+    for line in text.splitlines(keepends=True):
         name, _, rest = line.partition("==")
         if rest.strip() and not line.startswith(("#", " ")):
-            locked.setdefault(_normalised(name), set()).add(rest.split()[0])
-    return locked
+            here = normalised(name), rest.split()[0]
+        if here[0] and not line.startswith("#"):
+            versions = found.setdefault(here[0], {})
+            versions[here[1]] = versions.get(here[1], "") + line
+    return found
 
 
 def find_uv() -> Path:
     """The uv of the running environment, else the one on PATH. Raises FetchError."""
-    beside = Path(sys.executable).with_name(platforms.executable_name("uv"))
+    beside = Path(sys.executable).with_name(executable_name("uv"))
     found = str(beside) if beside.is_file() else shutil.which("uv")
     if not found:
         raise FetchError(
@@ -208,12 +196,8 @@ def find_uv() -> Path:
     return Path(found)
 
 
-def _normalised(name: str) -> str:
-    return name.lower().replace("_", "-").replace(".", "-").strip()
+def normalised(name: str) -> str:
+    """The name as package indexes compare it: lower case with hyphens."""
+    from packaging.utils import canonicalize_name
 
-
-def environment() -> dict[str, str]:
-    """The user's own, so that proxies and indexes set for uv hold, with the CA bundle that other
-    tools are told of."""
-    bounds = {"UV_HTTP_CONNECT_TIMEOUT": f"{transfer.CONNECT_S:g}", "UV_HTTP_TIMEOUT": f"{transfer.READ_S:g}"}
-    return {**bounds, **os.environ, **network.for_uv(), "UV_NO_PROGRESS": "1"}
+    return str(canonicalize_name(name.strip()))

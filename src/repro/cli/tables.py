@@ -1,207 +1,116 @@
-"""The tables of the terminal, as rows of text; nothing here prints."""
+"""What the commands print: tables and JSON on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
-import csv
-import math
-import statistics
-from collections.abc import Mapping, Sequence
+import contextlib
+import json
+import re
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from repro import interval
-from repro.cli.doctor import Finding
-from repro.measure.outcome import ConditionResult
-from repro.measure.session import Summary
-from repro.stats import verdict
-from repro.wording import verdict_words
+from repro import text
+from repro.text import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from repro.results.columns import Row
+
+WIDTH_WITHOUT_TERMINAL = 160
+_FIGURE = re.compile(r"[-*\d.,x\[\] e+%\N{EN DASH}]*")
+_said: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """A table: title, heads, rows and a closing remark."""
+class Table:
+    """A title, heads, rows of text and a closing remark."""
 
     title: str
-    heads: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
     remark: str = ""
 
 
-def posted(result: ConditionResult) -> Rows:
-    """The table of the post: a line per run, the warm-up marked, then the steady state.
+def show(table: Table) -> None:
+    """Print a table; columns of figures are set to the right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table as RichTable
+    from rich.text import Text
 
-    The post's steady state is the mean over runs 2 and later; the ratio of the comparison is
-    another figure (the median of the rounds' ratios), see docs/method.md.
-    """
-    names = {"cli": "CLI (s)", "api": "itk-API (s)"}
-    rows, measured = [], []
-    for step in result.rounds:
-        seconds = (_seconds(step.lines[0]), _seconds(step.lines[1]))
-        if seconds == (None, None):
-            continue
-        mark = "" if step.number else "*"
-        rows.append((f"{mark}{step.number + 1}", *(_text(value) for value in seconds), _ratio(*seconds)))
-        if step.number:
-            measured.append(seconds)
-    return Rows(
-        title=f"{result.pair} {result.experiment}/{result.condition.name}",
-        heads=("Run", *(names[path] for path in result.condition.arms), "ratio"),
-        rows=tuple(rows),
-        remark=_steady_state(result, measured),
-    )
+    built = RichTable(title=Text(printable(table.title)), title_justify="left", box=SIMPLE_HEAD)
+    for index, head in enumerate(table.heads):
+        figures = index > 0 and all(_FIGURE.fullmatch(row[index]) for row in table.rows)
+        built.add_column(head, justify="right" if figures else "left", overflow="fold")
+    for row in table.rows:
+        built.add_row(*(Text(printable(cell)) for cell in row))
+    out = console()
+    out.print(built)
+    if table.remark:
+        out.print(printable(table.remark), markup=False, highlight=False, soft_wrap=True)
 
 
-def _steady_state(result: ConditionResult, measured: Sequence[tuple[float | None, float | None]]) -> str:
-    means = []
-    for arm in (0, 1):
-        values = [seconds[arm] for seconds in measured if seconds[arm] is not None]
-        means.append(statistics.fmean(value for value in values if value is not None) if values else None)
-    if not measured:
-        return "* warm-up; no measured run"
-    names = {"cli": "CLI", "api": "itk-API"}
-    said = ", ".join(
-        f"{names[path]} {_text(mean)} s" for path, mean in zip(result.condition.arms, means, strict=True) if mean
-    )
-    apart = [step.apart_px for step in result.rounds if step.apart_px is not None]
-    agreement = f"; results at most {max(apart):.2g} px apart" if apart else ""
-    return f"* warm-up. Steady-state average over runs 2+: {said}; ratio {_ratio(means[0], means[1])}{agreement}"
+def show_json(data: Any) -> None:
+    """Print data as indented JSON."""
+    print(json.dumps(data, indent=2, default=str))
 
 
-def _seconds(line: Mapping[str, Any] | None) -> float | None:
-    return None if line is None else float(line["wall_s"])
-
-
-def _text(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _ratio(first: float | None, second: float | None) -> str:
-    return "-" if first is None or second is None else f"{second / first:.2f}x"
-
-
-def ratios(results: Sequence[ConditionResult]) -> Rows:
-    """The end of bench in short: of each condition the medians and the ratio as `merge` makes it."""
-    measured = [(result, complete) for result in results if (complete := _complete(result))]
-    return Rows(
-        title="Ratios of this run: the second path over the first, in the API's case above 1 it is slower",
-        heads=(
-            "pair",
-            "experiment/condition",
-            "paths",
-            "medians (s)",
-            "ratio",
-            "rounds",
-            "verdict",
-            "apart (px)",
-        ),
-        rows=tuple(_ratio_row(result, complete) for result, complete in measured),
-        remark="merge says what is a difference, with the noise floor; explain says why" if measured else "",
-    )
-
-
-def _complete(result: ConditionResult) -> list[tuple[float, float]]:
-    """Seconds of both arms of every round that has both, without the warm-up."""
-    rounds = [[_seconds(line) for line in step.lines] for step in result.rounds if step.number]
-    return [(first, second) for first, second in rounds if first and second]
-
-
-def _ratio_row(result: ConditionResult, complete: Sequence[tuple[float, float]]) -> tuple[str, ...]:
-    logs = [math.log(second / first) for first, second in complete]
-    low, high = interval.interval(logs)
-    middle = math.exp(statistics.median(logs))
-    ends = f" [{math.exp(low):.3g}, {math.exp(high):.3g}]" if len(logs) > 1 else ""
-    apart = [step.apart_px for step in result.rounds if step.apart_px is not None]
-    return (
-        result.pair,
-        f"{result.experiment}/{result.condition.name}",
-        " ".join(result.condition.arms),
-        " ".join(f"{statistics.median(arm):.3g}" for arm in zip(*complete, strict=True)),
-        f"{middle:.3g}{ends}",
-        f"{len(logs)}, {'95%' if len(logs) >= interval.MIN_ROUNDS else 'range'}" if ends else "1",
-        _unless_noise(math.exp(low), math.exp(high), len(logs)),
-        f"{max(apart):.2g}" if apart else "",
-    )
-
-
-def _unless_noise(low: float, high: float, rounds: int) -> str:
-    """What can be said before `merge` has put the noise floor beside the ratio."""
-    found = verdict(low, high, None, rounds)
-    return f"{found} unless noise" if found in ("slower", "faster") else verdict_words(found)
-
-
-def comparison(file: Path) -> Rows:
-    """The rows of comparison.csv in short: medians, ratio with its interval, what it means."""
-    with file.open(newline="", encoding="utf-8") as stream:
-        listed = list(csv.DictReader(stream))
-    several = len({row["machine"] for row in listed}) > 1
+def ratio_table(rows: Sequence[Row]) -> Table:
+    """Rows of the comparison in short; those that could not be had are left out."""
+    measured = [row for row in rows if row.experiment]
+    several = len({row.machine for row in measured}) > 1
     heads = (
-        "pair",
+        "pair or builds",
         "experiment/condition",
-        "CLI (s)",
-        "API (s)",
+        "base (s)",
+        "other (s)",
         "ratio",
         "noise floor",
         "verdict",
         "status",
     )
-    rows = []
-    for row in listed:
-        cells = (
-            row["pair"],
-            "/".join(filter(None, (row["experiment"], row["condition"]))),
-            _short(row["cli_median_s"]),
-            _short(row["api_median_s"]),
-            f"{_short(row['ratio'])} {_interval(row, 'ratio')}".strip(),
-            _interval(row, "floor"),
-            verdict_words(row["verdict"]) if row["ratio"] else "",
-            row["status"],
+    cells = [
+        (
+            *((row.machine,) if several else ()),
+            row.comparison,
+            f"{row.experiment}/{row.condition}",
+            text.seconds(row.base_median_s),
+            text.seconds(row.other_median_s),
+            text.estimate(row.estimate),
+            "" if row.floor is None else f"{text.ratio(row.floor[0])} to {text.ratio(row.floor[1])}",
+            row.verdict or "",
+            row.status,
         )
-        rows.append((row["machine"], *cells) if several else cells)
-    return Rows(
-        title="Medians of the rounds; the ratio is API over CLI, above 1 the API is slower",
-        heads=("machine", *heads) if several else heads,
-        rows=tuple(rows),
+        for row in measured
+    ]
+    return Table(
+        "Ratios: other over base, above 1 the other is slower", (*(("machine",) if several else ()), *heads), cells
     )
 
 
-def _interval(row: Mapping[str, str], name: str) -> str:
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    return f"[{_short(low)}, {_short(high)}]" if low else ""
+def say(words: str) -> None:
+    """A line for people. What was said once in this run is not said again."""
+    if first_time(words):
+        with contextlib.suppress(OSError):  # nobody can be told that stderr cannot be written
+            print(printable(words), file=sys.stderr, flush=True)
 
 
-def _short(text: str) -> str:
-    return f"{float(text):.3g}" if text else ""
+def first_time(words: str) -> bool:
+    """Whether this is said for the first time in this run."""
+    new = words not in _said
+    _said.add(words)
+    return new
 
 
-def closing(summary: Summary) -> str:
-    """What bench did, in a line or two: trials, how much of the time was spent in them."""
-    tally = summary.tally
-    said = [f"{len(tally.measurements)} trials run, {tally.failed} failed, {tally.skipped} measured before"]
-    if tally.measurements:
-        loading = sum(measurement.load_s or 0.0 for measurement in tally.measurements)
-        said.append(
-            f"{summary.wall_s:.0f} s, {tally.busy_s / summary.wall_s:.0%} of it inside trials "
-            f"(loading {loading:.0f} s included)"
-        )
-    said += [f"unavailable: {pair}: {reason}" for pair, reason in summary.unavailable.items()]
-    return "\n".join(said)
+def forget_said() -> None:
+    """A new run begins."""
+    _said.clear()
 
 
-def mapping(title: str, facts: Mapping[str, Any]) -> Rows:
-    """Names and values, a row each."""
-    return Rows(title, ("what", "value"), tuple((name, _said(value)) for name, value in facts.items()))
+def console(*, stderr: bool = False) -> Console:
+    """Where rich writes. A pipe or a file has no width; rich would fold tables at 80 columns."""
+    from rich.console import Console
 
-
-def findings(found: Sequence[Finding]) -> str:
-    """What doctor found, the worst first, a line each."""
-    order = {"bad": 0, "warn": 1, "ok": 2}
-    lines = []
-    for finding in sorted(found, key=lambda one: order[one.level]):
-        tail = "".join(f"; {more}" for more in (finding.why, finding.cure and f"do: {finding.cure}") if more)
-        lines.append(f"{finding.level:>4}  {finding.what}{tail}")
-    return "\n".join(lines)
-
-
-def _said(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    found = Console(stderr=stderr)
+    return found if found.is_terminal else Console(stderr=stderr, width=WIDTH_WITHOUT_TERMINAL)

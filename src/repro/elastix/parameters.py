@@ -8,20 +8,22 @@ without a value are refused, and so are they here. Two things that elastix lets 
 as well, for they hide a mistake: a space or quote before the name (elastix reads an empty name and
 the parameter is lost) and parentheses inside a line (two parameters become one).
 
-Quotes mean nothing to elastix once a line is split, so text() can write its own.
+Quotes mean nothing to elastix once a line is split, so text() can write its own. Files that end in .toml hold the same
+as TOML (elastix >= 5.3; tried on 5.3.1 and itk-elastix 0.25.4): a boolean is "true" or "false", an array many values.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
+import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from repro.errors import ConfigError
-from repro.layout import shown
+from repro.paths import shown
 
 MAX_BYTES = 64 * 2**20
 """Larger files are refused: 64 MiB hold some three million B-spline coefficients."""
@@ -31,6 +33,7 @@ _VALUE = re.compile(r'"([^"]*)"|([^ "]+)')
 _NAME_END = re.compile('[ "]')
 # The characters that elastix refuses in a name; those from & to + are one range there.
 _NOT_IN_NAMES = re.compile(r"[.,:;!@#$%^&'()*+|<>?]")
+_HISTOGRAM_METRICS = frozenset({"AdvancedMattesMutualInformation", "NormalizedMutualInformation"})
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -88,7 +91,7 @@ def read(path: Path) -> ParameterFile:
         raise ConfigError(f"{source}: cannot be read: {problem}; give an elastix parameter file") from error
     if len(data) > MAX_BYTES:
         raise ConfigError(f"{source}: is larger than {MAX_BYTES} bytes; give an elastix parameter file")
-    return parse(data, source)
+    return parse_toml(data, source) if path.suffix.lower() == ".toml" else parse(data, source)
 
 
 def parse(data: bytes, source: str = "parameter file") -> ParameterFile:
@@ -109,6 +112,21 @@ def parse(data: bytes, source: str = "parameter file") -> ParameterFile:
     return ParameterFile(MappingProxyType(values), source)
 
 
+def parse_toml(data: bytes, source: str = "parameter file") -> ParameterFile:
+    """The parameters in the bytes of a TOML file. Raises ConfigError."""
+    try:
+        table = tomllib.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{source}: is not valid TOML: {error}") from error
+    values = {}
+    for name, value in table.items():
+        found = tuple(_toml_word(one, f"{source}: {name}") for one in (value if isinstance(value, list) else [value]))
+        if not found:
+            raise ConfigError(f"{source}: {name} has no value")
+        values[name] = found
+    return ParameterFile(MappingProxyType(values), source)
+
+
 def override(file: ParameterFile, pairs: Iterable[tuple[str, str]]) -> ParameterFile:
     """The file with parameters replaced, or added at its end.
 
@@ -124,15 +142,22 @@ def override(file: ParameterFile, pairs: Iterable[tuple[str, str]]) -> Parameter
                 f"override {name!r} of {file.source}: {excerpt(line)} is not one parameter with its values"
             )
         values[name] = entry[1]
-    return ParameterFile(MappingProxyType(values), file.source)
+    return replace(file, values=MappingProxyType(values))
 
 
-def digest(files: Iterable[ParameterFile]) -> str:
-    """SHA-256 (64 hex digits) of the files' texts as they are given to elastix, in their order.
+def without(file: ParameterFile, names: Iterable[str]) -> ParameterFile:
+    """The file without these parameters."""
+    left_out = set(names)
+    kept = {name: values for name, values in file.values.items() if name not in left_out}
+    return replace(file, values=MappingProxyType(kept))
 
-    Of one file it is what ``sha256sum`` says of its text; several are joined by a zero byte.
+
+def uses_histograms(metric: str) -> bool:
+    """Whether one of these metrics, names separated by spaces, keeps a joint histogram for each work unit.
+
+    The others have no bins: these two derive from elastix' ParzenWindowHistogramImageToImageMetric.
     """
-    return hashlib.sha256(b"\0".join(file.text().encode() for file in files)).hexdigest()
+    return not _HISTOGRAM_METRICS.isdisjoint(metric.split())
 
 
 def excerpt(text: str) -> str:
@@ -171,6 +196,13 @@ def _entry(line: str, where: str) -> tuple[str, tuple[str, ...]] | None:
         if quoted or bare:
             found.append(quoted or bare)
     return name, tuple(found)
+
+
+def _toml_word(value: Any, where: str) -> str:
+    word = str(value).lower() if isinstance(value, bool) else str(value)
+    if not isinstance(value, str | int | float) or '"' in word or _CONTROL.search(word):
+        raise ConfigError(f"{where}: {excerpt(word)} is neither a number, a word nor true or false")
+    return word
 
 
 def _written(values: tuple[str, ...]) -> str:

@@ -5,7 +5,7 @@ row. Point x of the fixed image goes to T(x) in the moving image. Of two in a ro
 T1(T0(x)) and "Add" T0(x) + T1(x) - x.
 
 Every kind of transform, order of B-spline and way of combining was compared with the displacement
-fields of transformix 5.2.0 and 5.3.1 in 2-D and 3-D; tests/data/transforms keeps some of them.
+fields of transformix 5.2.0 and 5.3.1 in 2-D and 3-D; tests/elastix/data keeps some of them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.linalg import expm
 from scipy.spatial.transform import Rotation
 
 from repro.elastix import parameters
@@ -48,6 +49,10 @@ _RESULT_KEYS = (
 )
 
 
+class UnknownTransformError(ConfigError):
+    """A transform that elastix writes and that cannot be evaluated here: results are not compared."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Chain:
     """The transforms of a registration, first to last."""
@@ -56,6 +61,9 @@ class Chain:
     """Of the fixed image."""
     transforms: tuple[tuple[str, Linear | BSpline], ...]
     """Each with the word that combines it with those before: "Compose" or "Add"."""
+    turned: bool
+    """The axes of the fixed image are rotated and UseDirectionCosines is false: the executable leaves the rotation out,
+    itk-elastix does not (tried on 5.3.1 and 0.25.4), and the files of both look alike."""
     digest: str
     source: str
     """The last file's name, for messages."""
@@ -72,14 +80,14 @@ class Chain:
 def read_chain(files: Sequence[Path]) -> Chain:
     """The transforms in the files TransformParameters.0.txt, .1.txt, ... in this order.
 
-    The order of the files counts, not the names by which they refer to each other: files may be
-    moved. Raises ConfigError for what cannot be read, for a transform that is not known here, and
-    where the first file needs one that is not among the files.
+    The order of the files counts, not the names by which they refer to each other: files may be moved. An initial
+    transform given by the user comes first. Raises ConfigError for what cannot be read, and UnknownTransformError for a
+    transform that cannot be evaluated here.
     """
     read = _read(files)
     for key in ("InitialTransformParameterFileName", "InitialTransformParametersFileName"):  # of 5.2 and of 5.0
         if read[0].values.get(key, ("NoInitialTransform",)) != ("NoInitialTransform",):
-            raise ConfigError(f"{read[0].source}: {key} names another transform; give that file first")
+            raise UnknownTransformError(f"{read[0].source}: {key} names another transform; give that file first")
     grids = [_grid(file) for file in read]
     for file, grid in zip(read, grids, strict=True):
         if len(grid.size) != len(grids[0].size):
@@ -88,7 +96,7 @@ def read_chain(files: Sequence[Path]) -> Chain:
         (_choice(file, "HowToCombineTransforms", ("Compose", "Add")), _transform(file, len(grid.size)))
         for file, grid in zip(read, grids, strict=True)
     )
-    return Chain(grids[-1], transforms, _digest(read), read[-1].source)
+    return Chain(grids[-1], transforms, any(map(_turned, read)), _digest(read), read[-1].source)
 
 
 def result_digest(files: Sequence[Path]) -> str:
@@ -105,12 +113,17 @@ def difference_px(a: Chain, b: Chain) -> tuple[float, float]:
     """Mean and maximum of |T_a(x) - T_b(x)| in pixels of the fixed image, over its Grid.points.
 
     Chains of the same numbers are exactly 0.0 apart. Raises ConfigError where the fixed images
-    differ, and where the numbers are too large to compare.
+    differ or the numbers are too large to compare, and UnknownTransformError where the axes are not known.
     """
     if not a.grid.like(b.grid):
         raise ConfigError(f"{a.source} and {b.source}: were made with fixed images of different geometry")
     if a.digest == b.digest:
         return 0.0, 0.0
+    if a.turned or b.turned:
+        raise UnknownTransformError(
+            f'{a.source} and {b.source}: cannot be compared with (UseDirectionCosines "false") on images with rotated '
+            "axes: the executable leaves the rotation out, itk-elastix does not"
+        )
     points = a.grid.points()
     apart = a.grid.vectors(a.displacement(points) - b.displacement(points))
     distances = np.sqrt(np.sum(apart * apart, axis=0))
@@ -193,13 +206,22 @@ def _grid(file: ParameterFile, prefix: str = "") -> Grid:
     )
 
 
+def _turned(file: ParameterFile) -> bool:
+    size = file.values.get("Size", ())
+    identity = np.eye(len(size)).reshape(-1)
+    direction = _numbers(file, "Direction", len(size) ** 2, identity)
+    return file.values.get("UseDirectionCosines") == ("false",) and not np.allclose(direction, identity, atol=1e-6)
+
+
 def _transform(file: ParameterFile, dimension: int) -> Linear | BSpline:
     name = file.transform
     if name in ("BSplineTransform", "RecursiveBSplineTransform"):
         return _bspline(file, dimension)
     if name not in _LINEAR:
         known = ", ".join(["BSplineTransform", "RecursiveBSplineTransform", *_LINEAR])
-        raise ConfigError(f"{file.source}: transform {excerpt(name)} cannot be evaluated here; known: {known}")
+        raise UnknownTransformError(
+            f"{file.source}: transform {excerpt(name)} cannot be evaluated here; known: {known}"
+        )
     return _linear(file, name, dimension)
 
 
@@ -220,6 +242,7 @@ _LINEAR = {
     "EulerTransform": (3, 6),
     "SimilarityTransform": (4, 7),
     "AffineTransform": (6, 12),
+    "AffineLogTransform": (6, 12),
 }
 
 
@@ -231,6 +254,8 @@ def _linear(file: ParameterFile, name: str, dimension: int) -> Linear:
         return Linear(matrix, np.zeros(dimension), translation)
     if name == "AffineTransform":
         matrix = p[:-dimension].reshape(dimension, dimension)
+    elif name == "AffineLogTransform":  # the logarithm of the matrix
+        matrix = expm(p[:-dimension].reshape(dimension, dimension))
     elif dimension == 2:  # [scale,] angle, translation
         scale, angle = (p[0], p[1]) if name == "SimilarityTransform" else (1.0, p[0])
         matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])

@@ -1,1 +1,1 @@
-"""Findings from the comparison."""
+"""Findings: what the comparison says, as data. Sentences are made of them by report/sentences.py."""

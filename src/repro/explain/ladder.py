@@ -1,222 +1,154 @@
-"""The ladder of causes: from the posted condition to the fair one, one change a step. Pure.
+"""The ladder of causes: from the posted condition on, what each change of a setting does to the ratio.
 
-A condition's ratio is the median of its rounds' log ratios. The factor of a step is the quotient
-of the ratios of the two conditions it lies between; they were measured in different rounds, so
-its interval comes from resampling the rounds of both (percentile bootstrap of the difference of
-two medians: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
+What differs between two conditions is read from what their arms were asked for, so that this holds for ladders of the
+user's own, too. A step's factor is the quotient of two ratios that were measured in different rounds (stats.quotient).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise, takewhile
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 
-import numpy as np
-from numpy.typing import NDArray
+from repro.explain.measured import BINS, Measured, asked, is_posted, is_single, overrides, subject
+from repro.model import Estimate, Finding, Subject, Verdict
+from repro.results.columns import Row
 
-from repro.interval import MIN_ROUNDS
-from repro.stats import verdict
+PREFIX = "causes"
+COMPLETES = {"causes-orders": "causes"}
+"""Experiment -> the one whose ladder its conditions complete."""
+SETTINGS = frozenset({"threads", "pool", "platform", "tbb"})
+"""Changes that a user of the API can make and that leave the registration as it is."""
+_ORDER = ("threads", "pool", "platform", "tbb", "units", "bins")
+MOST_PLACES = 12
+"""Machines times pairs whose steps are taken: each takes a tenth of a second of resampling."""
 
-Array = NDArray[np.float64]
-RESAMPLES = 10_000
-POSTED = "posted"
-FAIR = "threads"
-"""The condition in which the API is asked for its threads as the executable is."""
-ORDERS = (
-    (POSTED, FAIR, "threads+pool", "threads+pool+bins"),
-    (POSTED, "bins", "pool+bins", "threads+pool+bins"),
-    (POSTED, "pool", "threads+pool", "threads+pool+bins"),
-    (POSTED, "platform", "platform+units"),
-)
-"""The changes in different orders, the second the first the other way round; each change is named by what
-the next condition adds."""
-
-_WHOLE = " whole"
-"""Where the rounds of the whole stand among the conditions, none of which has a blank in its name."""
-
-DIFFERENCE = "difference"
-Floor = tuple[float, float] | None
-Rounds = Mapping[str, Sequence[float]]
-"""Condition -> log ratio of each round."""
+Rungs = Mapping[frozenset[str], Row]
+"""Set of changes against the posted condition -> its row; the empty set is the posted condition."""
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A figure with its 95% interval; no interval where a condition has under 10 rounds."""
-
-    value: float
-    low: float | None
-    high: float | None
-    verdict: str | None = None
-    """What a ratio or a factor says, as `stats.verdict` has it of its interval and the noise floor; empty: too few
-    rounds to say. A factor that is no ratio of the API to the executable says `DIFFERENCE` instead of slower or
-    faster. None: it is a share."""
-    disagree: bool = False
-    """Of a ratio: whether the results of the two paths are not the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One change: how many times nearer the ratio of ``after`` is than that of ``before``."""
-
-    change: str
-    before: str
-    after: str
-    factor: Estimate
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """What the steps of one order make together."""
-
-    changes: tuple[str, ...]
-    product: Estimate
-    """Of the steps' factors."""
-    share: Estimate | None
-    """log(product) / log(whole): 1 where the causes account for all of it."""
-    left: Estimate
-    """Ratio of the last condition: what is left to explain."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ladder:
-    """What one pair on one machine measured of the causes."""
-
-    posted: Estimate
-    """Ratio of the posted condition."""
-    whole: Estimate
-    """The posted ratio that is taken apart: that of rounds of its own where they were given."""
-    fair: Estimate | None
-    steps: tuple[Step, ...]
-    """The steps of all orders, each once."""
-    share: Estimate | None
-    """Part of the log of the whole that the steps from posted to fair account for."""
-    accounts: tuple[Account, ...] = ()
-    """One for each order, as far as its conditions were measured."""
-
-    @property
-    def by_change(self) -> Mapping[str, tuple[Step, ...]]:
-        """Every measured step of each change: their factors differ where causes act on one another."""
-        found: dict[str, tuple[Step, ...]] = {}
-        for step in self.steps:
-            found[step.change] = (*found.get(step.change, ()), step)
-        return found
-
-
-def ladder(
-    rounds: Rounds,
-    seed: int = 1,
-    whole: Sequence[float] = (),
-    floor: Floor = None,
-    ratios: Mapping[str, Estimate] | None = None,
-) -> Ladder | None:
-    """The ladder of what was measured; None without the posted condition.
-
-    ``whole`` are log ratios of the posted condition in rounds of their own: the product of the steps, which
-    telescopes, is then held against something that it is not made of. ``ratios`` are those of the conditions as the
-    comparison has them, so that nobody reads two intervals of one ratio.
-    """
-    rounds = {condition: values for condition, values in rounds.items() if len(values)}
-    if POSTED not in rounds:
-        return None
-    known = dict(ratios or {})
-    if not len(whole) and POSTED in known:
-        known[_WHOLE] = known[POSTED]
-    medians = _Medians({**rounds, _WHOLE: whole if len(whole) else rounds[POSTED]}, seed, floor, known)
-    pairs = dict.fromkeys((before, after) for order in ORDERS for before, after in pairwise(order))
-    steps = tuple(
-        Step(change(before, after), before, after, medians.factor(before, after))
-        for before, after in pairs
-        if before in rounds and after in rounds
-    )
-    fair = FAIR in rounds
-    return Ladder(
-        posted=medians.ratio(POSTED),
-        whole=medians.ratio(_WHOLE),
-        fair=medians.ratio(FAIR) if fair else None,
-        steps=steps,
-        share=medians.share(POSTED, FAIR) if fair else None,
-        accounts=tuple(
-            Account(
-                changes=tuple(change(before, after) for before, after in pairwise(order)),
-                product=medians.factor(POSTED, order[-1]),
-                share=medians.share(POSTED, order[-1]),
-                left=medians.ratio(order[-1]),
+def find(measured: Measured) -> Iterator[Finding]:
+    """`ladder`, then its `rung`s, `step`s, `order`s and `interaction`s, by machine, pair and experiment."""
+    steps_left = MOST_PLACES
+    for (machine, pair), rows in measured.pairs():
+        for experiment in dict.fromkeys(COMPLETES.get(row.experiment, row.experiment) for row in rows):
+            its = [row for row in rows if COMPLETES.get(row.experiment, row.experiment) == experiment]
+            rungs = rungs_of(its) if experiment.startswith(PREFIX) else {}
+            if len(rungs) < 2:
+                continue
+            about = Subject(machine, pair, experiment)
+            whole = _whole(rows, rungs[frozenset()])
+            cure = best(rungs)
+            yield Finding(
+                "ladder",
+                about,
+                {
+                    "threads": whole.machine_threads,
+                    "posted": whole.estimate,
+                    "posted_verdict": whole.verdict,
+                    "cure": name(cure[0]) if cure else None,
+                    "cured": cure[1].estimate if cure else None,
+                    "cured_verdict": cure[1].verdict if cure else None,
+                },
             )
-            for order in dict.fromkeys(_measured(order, rounds) for order in ORDERS)
-            if len(order) > 1
-        ),
-    )
+            for changes, row in rungs.items():
+                yield Finding("rung", subject(row), {"changes": name(changes), **_ratio(row)})
+            if steps_left > 0:
+                steps_left -= 1
+                yield from _steps(measured, about, rungs, whole)
 
 
-def _measured(order: tuple[str, ...], rounds: Rounds) -> tuple[str, ...]:
-    """The conditions of an order up to the first that was not measured."""
-    return tuple(takewhile(rounds.__contains__, order))
+def rungs_of(rows: Iterable[Row]) -> Rungs:
+    """The conditions of one ladder by their changes, fewest first; empty without the posted condition."""
+    its = [row for row in rows if is_single(row)]
+    top = next((row for row in its if is_posted(row) and BINS not in overrides(row)), None)
+    if top is None:
+        return {}
+    found = {_changes(top, row): row for row in reversed(its) if row.machine_threads == top.machine_threads}
+    return dict(sorted({**found, frozenset(): top}.items(), key=lambda one: (len(one[0]), name(one[0]))))
 
 
-def change(before: str, after: str) -> str:
-    """What a condition adds to another: "threads+pool" to "threads" is "pool"."""
-    return "+".join(sorted(set(after.split("+")) - set(before.split("+"))))
+def _changes(top: Row, row: Row) -> frozenset[str]:
+    """What the row is asked for beyond the posted condition."""
+    other, found = asked(row.other_asked), set()
+    if other.by == "method" and other.threads != "default":
+        found.add("threads")
+    if other.threader:
+        found.add(other.threader.lower())
+    if row.base_asked != top.base_asked:
+        found.add("units")
+    before, after = overrides(top), overrides(row)
+    found |= {
+        "bins" if key == BINS else key for key in before.keys() | after.keys() if before.get(key) != after.get(key)
+    }
+    return frozenset(found)
 
 
-def quotient(first: Sequence[float], second: Sequence[float], floor: Floor = None, seed: int = 1) -> Estimate:
-    """Ratio of one condition over that of another, from their rounds' log ratios."""
-    return _Medians({"first": first, "second": second}, seed, floor).factor("first", "second")
+def name(changes: frozenset[str]) -> str:
+    """`threads+pool`, settings first; the posted condition is the empty string."""
+    return "+".join(sorted(changes, key=lambda one: (_ORDER.index(one) if one in _ORDER else len(_ORDER), one)))
 
 
-class _Medians:
-    """Medians of each condition, and those of its resampled rounds."""
-
-    def __init__(
-        self, rounds: Rounds, seed: int, floor: Floor = None, known: Mapping[str, Estimate] | None = None
-    ) -> None:
-        self._floor, self._known = floor, known or {}
-        self._median = {condition: float(np.median(values)) for condition, values in rounds.items()}
-        self._resampled: dict[str, Array] = {}
-        for condition, rows in rounds.items():
-            if len(rows) >= MIN_ROUNDS:
-                values = np.asarray(rows, dtype=np.float64)
-                # Without rounds of its own the whole is the posted condition, draw by draw.
-                name = POSTED if condition == _WHOLE and rows is rounds.get(POSTED) else condition
-                draw = np.random.default_rng([seed, *name.encode()])
-                chosen = draw.integers(0, len(values), (RESAMPLES, len(values)))
-                self._resampled[condition] = np.median(values[chosen], axis=1)
-
-    def ratio(self, condition: str) -> Estimate:
-        if condition in self._known:
-            return self._known[condition]
-        return self._judged(_exponential(self._median[condition], self._resampled.get(condition)))
-
-    def factor(self, before: str, after: str) -> Estimate:
-        first, second = self._resampled.get(before), self._resampled.get(after)
-        apart = None if first is None or second is None else first - second
-        found = self._judged(_exponential(self._median[before] - self._median[after], apart))
-        return replace(found, verdict=DIFFERENCE) if found.verdict in ("slower", "faster") else found
-
-    def _judged(self, found: Estimate) -> Estimate:
-        if found.low is None or found.high is None:
-            return replace(found, verdict="")
-        return replace(found, verdict=verdict(found.low, found.high, self._floor, MIN_ROUNDS))
-
-    def share(self, before: str, after: str) -> Estimate | None:
-        """log(before / after) / log(whole); None where no slowdown is seen, so that there is nothing to share.
-
-        The ladder's own rounds must show it as the whole's do.
-        """
-        unseen = {self.ratio(name).verdict for name in (_WHOLE, POSTED)} & {"no difference seen", "faster"}
-        if self._median[_WHOLE] == 0 or unseen:
-            return None
-        first, second, whole = (self._resampled.get(name) for name in (before, after, _WHOLE))
-        low = high = None
-        if first is not None and second is not None and whole is not None and np.all(whole != 0):
-            low, high = (float(end) for end in np.quantile((first - second) / whole, (0.025, 0.975)))
-        return Estimate((self._median[before] - self._median[after]) / self._median[_WHOLE], low, high)
+def best(rungs: Rungs) -> tuple[frozenset[str], Row] | None:
+    """The fewest settings of the API after which it is no slower, or else those with the smallest ratio."""
+    settings = [(changes, row) for changes, row in rungs.items() if changes and changes <= SETTINGS]
+    enough = [one for one in settings if one[1].verdict in (Verdict.FASTER, Verdict.NO_DIFFERENCE)]
+    if enough:
+        return min(enough, key=lambda one: (len(one[0]), one[1].ratio or math.inf))
+    less = [one for one in settings if (one[1].ratio or math.inf) < (rungs[frozenset()].ratio or 0)]
+    return min(less, key=lambda one: one[1].ratio or math.inf, default=None)
 
 
-def _exponential(value: float, resampled: Array | None) -> Estimate:
-    if resampled is None:
-        return Estimate(math.exp(value), None, None)
-    low, high = np.exp(np.quantile(resampled, (0.025, 0.975)))
-    return Estimate(math.exp(value), float(low), float(high))
+def _whole(rows: Iterable[Row], top: Row) -> Row:
+    """The posted ratio that is taken apart: that of an experiment of its own where there is one."""
+    same = [row for row in rows if row.experiment.startswith("posted") and is_posted(row)]
+    work = (top.machine_threads, top.overrides)
+    return next((row for row in same if (row.machine_threads, row.overrides) == work), top)
+
+
+def _steps(measured: Measured, about: Subject, rungs: Rungs, whole: Row) -> Iterator[Finding]:
+    by_change: dict[str, list[tuple[str, Estimate]]] = {}
+    for before, first in rungs.items():
+        for after, second in rungs.items():
+            if before < after and len(after - before) == 1:
+                factor, verdict = measured.factor(first, second)
+                (change,) = after - before
+                figures = {"change": change, "before": name(before), "factor": factor, "verdict": verdict}
+                yield Finding("step", about, figures)
+                if factor and factor.low is not None:
+                    by_change.setdefault(change, []).append((name(before), factor))
+    for order in _orders(rungs, (frozenset(),)):
+        yield _order(measured, about, order, rungs, whole)
+    for change, steps in by_change.items():
+        least, most = (end(steps, key=lambda one: one[1].value) for end in (min, max))
+        if (least[1].high or 0) < (most[1].low or 0):
+            figures = {"change": change, "most_after": most[0], "most": most[1], "least_after": least[0]}
+            yield Finding("interaction", about, {**figures, "least": least[1]})
+
+
+def _orders(rungs: Rungs, so_far: tuple[frozenset[str], ...]) -> Iterator[tuple[frozenset[str], ...]]:
+    """Every way down that adds one change a step, as far as it was measured."""
+    further = [after for after in rungs if so_far[-1] < after and len(after - so_far[-1]) == 1]
+    for after in further:
+        yield from _orders(rungs, (*so_far, after))
+    if not further and len(so_far) > 1:
+        yield so_far
+
+
+def _order(measured: Measured, about: Subject, order: tuple[frozenset[str], ...], rungs: Rungs, whole: Row) -> Finding:
+    """What the changes of one order make together: the product of their factors, and its share of the whole."""
+    last = rungs[order[-1]]
+    product, _ = measured.factor(rungs[frozenset()], last)
+    slower = whole.verdict is Verdict.SLOWER and (whole.ratio or 0) > 1
+    logs = [
+        None if end is None or not slower else math.log(end) / math.log(whole.ratio or math.e)
+        for end in ((product.value, product.low, product.high) if product else (None, None, None))
+    ]
+    changes = (name(after - before) for before, after in pairwise(order))
+    share = dict(zip(("share", "share_low", "share_high"), logs, strict=True))
+    left = {"left": last.estimate, "left_verdict": last.verdict}
+    return Finding("order", about, {"changes": ", then ".join(changes), "product": product, **share, **left})
+
+
+def _ratio(row: Row) -> dict[str, Estimate | Verdict | None]:
+    return {"ratio": row.estimate, "verdict": row.verdict}

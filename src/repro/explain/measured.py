@@ -1,104 +1,103 @@
-"""What merge has written, in the shape that questions about causes need."""
+"""The tables in the shape that the questions need: one row a condition, and its blocks."""
 
 from __future__ import annotations
 
-import csv
-import math
-import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from repro.errors import StoreError
-from repro.explain.ladder import DIFFERENCE, Estimate, Floor
-from repro.interval import MIN_ROUNDS
-from repro.layout import shown
-from repro.wording import finite, reach, with_verdict
+from packaging.version import InvalidVersion, Version
 
-_CONDITION = ("machine", "pair", "experiment", "condition")
-_INPUTS = ("fixed_sha256", "moving_sha256", "params_sha256")
-TRIAL = (*_CONDITION, *_INPUTS, "round", "arm", "wall_s")
-"""The columns of trials.csv that say which round a trial is of, and what it took."""
+from repro import stats
+from repro.model import Estimate, Settings, Subject, Verdict
+from repro.results.columns import Row, read_asked
+from repro.results.tables import Tables, blocks_of
+
 Place = tuple[str, str]
-"""Machine and pair."""
-Rounds = Mapping[Place, Mapping[str, Mapping[str, Sequence[float]]]]
-"""Machine and pair -> experiment -> condition -> log ratio of each round."""
-Row = Mapping[str, str]
+"""Machine and comparison."""
+BINS = "NumberOfHistogramBins"
+POSTED_BINS = 128
+"""Histogram bins of the posted parameter file."""
+MATTERS = 1.1
+"""From this factor on a change is called a cause; well above the noise floors of the reference."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What merge has written, in the shape that questions need."""
+    """What was measured, by machine and comparison."""
 
     rows: Mapping[Place, Mapping[tuple[str, str], Row]]
-    """Machine and pair -> experiment and condition -> row of comparison.csv."""
-    rounds: Rounds
+    """Machine and comparison -> experiment and condition -> its row; of several that was measured last."""
+    blocks: Mapping[tuple[str, str, str, str], stats.Blocks]
 
-    def ratio(self, place: Place, experiment: str, condition: str) -> Estimate | None:
-        """The ratio of a condition as comparison.csv has it, with its verdict; None: there is none."""
-        row = self.rows.get(place, {}).get((experiment, condition), {})
-        value, low, high = (finite(row.get(name)) for name in ("ratio", "ratio_low", "ratio_high"))
-        if value is None:
-            return None
-        if row["interval"] != "interval":
-            low = high = None
-        return Estimate(value, low, high, row["verdict"], row["status"] == "disagree")
+    def pairs(self) -> Iterator[tuple[Place, list[Row]]]:
+        """The pairs with their measured rows, without comparisons of two builds that are none."""
+        for place, rows in self.rows.items():
+            if " " not in place[1]:
+                yield place, [row for row in rows.values() if row.experiment]
 
-    def floor(self, place: Place, experiment: str, condition: str) -> Floor:
-        """The noise floor that stands beside a condition; None: it was not measured."""
-        row = self.rows.get(place, {}).get((experiment, condition), {})
-        low, high = (finite(row.get(f"floor_{end}")) for end in ("low", "high"))
-        return None if low is None or high is None else (low, high)
+    def blocks_of(self, row: Row) -> stats.Blocks:
+        """The log ratios of the row's blocks."""
+        return self.blocks.get((row.machine, row.comparison, row.experiment, row.condition), {})
+
+    def factor(self, first: Row, second: Row) -> tuple[Estimate | None, Verdict]:
+        """How many times the first row's ratio is the second's; `slower` says that it is larger."""
+        found = stats.quotient(self.blocks_of(first), self.blocks_of(second))
+        return found, stats.verdict(found, first.floor)
 
 
-def read(results: Path) -> Measured:
-    """Read comparison.csv and trials.csv. Raises StoreError where merge has not written them."""
+def measured(tables: Tables) -> Measured:
+    """The tables by place, pairs of the oldest versions first."""
     rows: dict[Place, dict[tuple[str, str], Row]] = defaultdict(dict)
-    for row in _table(results / "comparison.csv"):
-        its, name = rows[row["machine"], row["pair"]], (row["experiment"], row["condition"])
-        if name not in its or int(row["rounds"] or 0) >= int(its[name]["rounds"] or 0):
-            its[name] = row
-    good = (row for row in _table(results / "trials.csv") if row["phase"] == "measure" and row["status"] == "ok")
-    return Measured(rows, rounds(good))
+    for row in sorted(tables.rows, key=lambda one: (one.machine, version_key(one.comparison))):
+        rows[row.machine, row.comparison][row.experiment, row.condition] = row
+    return Measured(rows, blocks_of(tables.trials))
 
 
-def rounds(trials: Iterable[Mapping[str, Any]]) -> Rounds:
-    """The log ratios of the complete rounds, from good measured trials in the columns of trials.csv.
-
-    Of an arm with several trials in a round their geometric mean counts, as `merge` has it.
-    """
-    seconds: dict[tuple[str, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for row in trials:
-        its_round = tuple(row[name] for name in TRIAL[:-2])
-        seconds[its_round][str(row["arm"])].append(float(row["wall_s"]))
-    logs: dict[tuple[str, ...], list[float]] = defaultdict(list)
-    for (*place, _), arms in seconds.items():
-        first, second = arms["0"], arms["1"]
-        if len(first) == len(second) and min(first + second, default=0) > 0:
-            ratio = statistics.geometric_mean(second) / statistics.geometric_mean(first)
-            logs[tuple(place)].append(math.log(ratio))
-    found: dict[Place, dict[str, dict[str, list[float]]]] = defaultdict(lambda: defaultdict(dict))
-    # Rounds of different inputs are never mixed: those of the inputs with the most rounds count.
-    for (machine, pair, experiment, condition, *_), values in sorted(logs.items(), key=lambda one: len(one[1])):
-        found[machine, pair][experiment][condition] = values
-    return found
+def version_key(name: str) -> tuple[tuple[bool, Version, str], ...]:
+    """Sorts `0.9.1-5.0.1` before `0.21.0-5.2.0`, and `api:0.9.1` before `api:0.21.0`."""
+    return tuple(_version(part) for part in name.replace("-", " ").replace(":", " ").split())
 
 
-def said(estimate: Estimate) -> str:
-    """A ratio or factor with its interval and its verdict; of a factor that is a difference, the figure says it."""
-    figure = reach(estimate.value, estimate.low, estimate.high)
-    if estimate.verdict in (None, DIFFERENCE):
-        return figure
-    if estimate.low is None:
-        figure = f"{figure}, no interval under {MIN_ROUNDS} rounds"
-    return with_verdict(figure, estimate.verdict, disagree=estimate.disagree)
-
-
-def _table(file: Path) -> list[dict[str, str]]:
+def _version(part: str) -> tuple[bool, Version, str]:
     try:
-        with file.open(newline="", encoding="utf-8") as stream:
-            return list(csv.DictReader(stream))
-    except OSError as error:
-        raise StoreError(f"{shown(file)} cannot be read: {error.strerror}; run merge first") from error
+        return False, Version(part), part
+    except InvalidVersion:
+        return True, Version("0"), part
+
+
+def subject(row: Row) -> Subject:
+    """The row as what a finding is about."""
+    return Subject(row.machine, row.comparison, row.experiment, row.condition)
+
+
+def asked(text: str | None) -> Settings:
+    """The settings that a cell says; what is none asks for nothing."""
+    try:
+        return read_asked(text)
+    except ValueError:
+        return Settings()
+
+
+def overrides(row: Row) -> dict[str, str]:
+    """Parameters that the condition replaces."""
+    parts = (one.partition("=") for one in (row.overrides or "").split("; ") if one)
+    return {name: value for name, _, value in parts}
+
+
+def is_single(row: Row) -> bool:
+    """Whether it is one registration of the executable against one of the API."""
+    return not row.strategy and (row.base_path, row.other_path) == ("cli", "api") and row.ratio is not None
+
+
+def is_posted(row: Row) -> bool:
+    """Whether both arms are asked as in the post: `-threads`, and NumberOfThreads in the parameter map."""
+    base, other = asked(row.base_asked), asked(row.other_asked)
+    told_all = row.machine_threads is not None and base.threads == row.machine_threads
+    return is_single(row) and base.by == "option" and other.by == "parameter" and not other.threader and not told_all
+
+
+def is_told(row: Row) -> bool:
+    """Whether the API is told its threads by SetNumberOfThreads, and nothing else differs from the post."""
+    other = asked(row.other_asked)
+    return not row.strategy and other.threads != "default" and other.by == "method" and not other.threader

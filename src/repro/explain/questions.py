@@ -1,165 +1,132 @@
-"""The four questions of the post, answered from measurements that could have said the opposite."""
+"""The four questions of the post, and two that follow from them, answered by what was measured."""
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
-from repro.explain.ladder import Estimate, quotient
-from repro.explain.measured import Measured, Place, said
-
-Logs = Sequence[float]
-MATTERS = 1.1
-"""A factor below this is no cause worth a sentence."""
-_HISTOGRAM_BYTES = 8
-"""A bin of the joint histogram is a double."""
+from repro.explain.ladder import COMPLETES, MOST_PLACES, Rungs, rungs_of
+from repro.explain.measured import MATTERS, Measured, asked, is_posted, is_single, is_told, overrides, subject
+from repro.model import Estimate, Finding
+from repro.results.columns import Row
 
 
-def answers(measured: Measured) -> Iterator[str]:
-    """One paragraph a question, with a line for each machine and pair that measured something."""
-    for question, expectation, experiments, answer in (
-        (
-            "Is it the thread pool?",
-            "Then another threader changes the ratio, and not only by the number of work units that it makes.",
-            ("causes", "causes-orders", "work-units"),
-            _threader,
-        ),
-        (
-            "Is it memory or the cache?",
-            "Then a smaller joint histogram changes the ratio. It is less memory and less to add up alike: a yes does "
-            "not tell the two apart.",
-            ("causes",),
-            _memory,
-        ),
-        (
-            "Is it the global default of threads?",
-            "Then the ratio depends on how many threads ITK finds, and no more once it is told a number.",
-            ("causes", "causes-own"),
-            _default,
-        ),
-        (
-            "Is it the B-spline's Jacobian?",
-            "Then an affine transform in the same file is not slowed down, and the B-spline is with few bins, too.",
-            ("transforms",),
-            _jacobian,
-        ),
-    ):
-        lines = [
-            f"* {place[1]} on {place[0]}: {said_so}" for place in measured.rows for said_so in answer(measured, place)
-        ]
-        yield f"**{question}** {expectation}"
-        yield ""
-        options = " ".join(f"--experiment {name}" for name in experiments)
-        yield from lines or [f"Not measured: `bench {options}` does, then `merge`."]
-        yield ""
+class Answer(enum.StrEnum):
+    """What a factor says to a question."""
+
+    YES = "yes"
+    NO = "no"
+    UNCLEAR = "unclear"
+    """Its interval reaches both."""
+    UNKNOWN = "unknown"
+    """It has no interval."""
 
 
-def _verdict(factor: Estimate, yes: str, no: str, unclear: str = "Not clear") -> str:
-    """What a factor says: yes from `MATTERS` on, no below it, and neither where its interval reaches both."""
-    if factor.low is None or factor.high is None:
-        return "Not known yet"
-    return yes if factor.low > MATTERS else no if factor.high < MATTERS else unclear
+def find(measured: Measured) -> Iterator[Finding]:
+    """`threader`, `same_units`, `memory`, `peaks`, `seen_threads`, `jacobian` and `untold`, by machine and pair."""
+    for _, rows in islice(measured.pairs(), MOST_PLACES):
+        ladders = {experiment: _ladder(rows, experiment) for experiment in ("causes", "causes-own")}
+        yield from _threader(measured, ladders["causes"])
+        yield from _same_units(rows)
+        yield from _memory(measured, ladders["causes"])
+        yield from _seen_threads(measured, rows, ladders)
+        yield from _jacobian(measured, rows)
+        yield from _untold(rows)
 
 
-def _threader(measured: Measured, place: Place) -> Iterator[str]:
-    posted, floor = _logs(measured, place, "causes", "posted"), measured.floor(place, "causes", "posted")
-    for experiment, name in (("causes", "pool"), ("causes-orders", "platform")):
-        other = _logs(measured, place, experiment, name)
-        if posted and other:
-            rows = (("causes", "posted"), (experiment, name))
-            units = [_cell(measured, place, *row, "work_units") or "an unknown number of" for row in rows]
-            factor = quotient(posted, other, floor)
-            changes = _verdict(factor, "It changes the ratio", "It does not change the ratio")
-            yield (
-                f"{changes}. {name.capitalize()} instead of the default threader divides the ratio by {said(factor)} "
-                f"({units[0]} work units become {units[1]})."
-            )
-    told, both = _logs(measured, place, "causes", "threads"), _logs(measured, place, "causes-orders", "threads+pool")
-    if told and both:
-        factor = quotient(told, both, floor)
-        only = _verdict(factor, "Yes, not by its work units alone", "No, only by the work units that it makes")
-        yield f"{only}. Told its threads, and with them its work units, Pool divides the ratio by {said(factor)}."
-    elif posted:
-        yield f"Whether it is more than its work units was not measured: `bench {place[1]} --experiment causes-orders`."
-    for name in ("32-each", "128-each"):
-        ratio = measured.ratio(place, "work-units", name)
-        units = [_cell(measured, place, "work-units", name, f"{path}work_units") for path in ("cli_", "")]
-        if ratio and units[0] and units[0] == units[1]:
-            yield f"With {units[0]} work units on both paths, the API's under TBB: a ratio of {said(ratio)}."
+def answer(factor: Estimate | None) -> Answer:
+    """Yes from MATTERS on, no below it, and neither where the interval reaches both."""
+    if factor is None or factor.low is None or factor.high is None or factor.interval != "interval":
+        return Answer.UNKNOWN
+    return Answer.YES if factor.low > MATTERS else Answer.NO if factor.high < MATTERS else Answer.UNCLEAR
 
 
-def _memory(measured: Measured, place: Place) -> Iterator[str]:
-    posted, bins = _logs(measured, place, "causes", "posted"), _logs(measured, place, "causes", "bins")
+def _ladder(rows: Sequence[Row], experiment: str) -> Rungs:
+    return rungs_of([row for row in rows if COMPLETES.get(row.experiment, row.experiment) == experiment])
+
+
+def _factor(measured: Measured, kind: str, first: Row, second: Row, **more: str | int | None) -> Finding:
+    factor, verdict = measured.factor(first, second)
+    return Finding(kind, subject(second), {"answer": answer(factor), "factor": factor, "verdict": verdict, **more})
+
+
+def _threader(measured: Measured, rungs: Rungs) -> Iterator[Finding]:
+    """Does another threader change the ratio, and by more than the number of work units that it makes?"""
+    for told in (frozenset[str](), frozenset({"threads"})):
+        for threader in ("pool", "platform"):
+            first, second = rungs.get(told), rungs.get(told | {threader})
+            if first and second:
+                units = {"units_before": first.other_work_units, "units": second.other_work_units}
+                more = {"threader": threader.capitalize(), "told": "yes" if told else "no", **units}
+                yield _factor(measured, "threader", first, second, **more)
+
+
+def _same_units(rows: Sequence[Row]) -> Iterator[Finding]:
+    """Is the executable as slow as the API once its metric has as many work units?"""
+    for row in rows:
+        units = row.base_work_units
+        if row.experiment == "work-units" and is_single(row) and units and units == row.other_work_units:
+            yield Finding("same_units", subject(row), {"units": units, "ratio": row.estimate, "verdict": row.verdict})
+
+
+def _memory(measured: Measured, rungs: Rungs) -> Iterator[Finding]:
+    """Does a smaller joint histogram change the ratio? It is less memory and less to add up alike."""
+    posted, bins = rungs.get(frozenset()), rungs.get(frozenset({"bins"}))
     if posted and bins:
-        units = _cell(measured, place, "causes", "posted", "work_units")
-        megabytes = [int(units) * count**2 * _HISTOGRAM_BYTES / 1e6 for count in (128, 32)] if units else None
-        size = f", {megabytes[0]:.1f} MB of histograms become {megabytes[1]:.1f} MB" if megabytes else ""
-        factor = quotient(posted, bins, measured.floor(place, "causes", "bins"))
-        yes = _verdict(factor, "Yes, it goes with the size of the histograms", "No")
-        yield f"{yes}. 32 bins instead of 128{size}: the ratio is divided by {said(factor)}."
-    peaks = [_cell(measured, place, "causes", "posted", f"{path}_peak_bytes") for path in ("cli", "api")]
-    if all(peaks):
-        cli, api = (int(peak) / 2**20 for peak in peaks)
-        yield f"Peak memory: executable {cli:.0f} MiB, API {api:.0f} MiB (the loaded itk modules included)."
+        asked_for = overrides(bins).get("NumberOfHistogramBins", "")
+        yield _factor(measured, "memory", posted, bins, bins=asked_for, units=posted.other_work_units)
+    if posted and posted.base_peak_bytes and posted.other_peak_bytes:
+        peaks = {"base_bytes": posted.base_peak_bytes, "other_bytes": posted.other_peak_bytes}
+        yield Finding("peaks", subject(posted), peaks)
 
 
-def _default(measured: Measured, place: Place) -> Iterator[str]:
-    ladder = (("causes", "posted"), ("causes-own", "posted"))
-    alone = (("posted-28", "as-posted"), ("posted", "as-posted"))
-    measured_both = all(_logs(measured, place, *row) for row in ladder)
-    for rows, words, told in (
-        (ladder if measured_both else alone, ("Yes", "No"), "as posted"),
-        (
-            (("causes", "threads"), ("causes-own", "threads")),
-            (
-                "It still does once told a number",
-                "No more once told a number",
-                "Not clear whether it still does once told a number",
-            ),
-            "told its threads by SetNumberOfThreads",
-        ),
-    ):
-        many, own = (_logs(measured, place, *row) for row in rows)
-        if many and own and _same_inputs(measured, place, *rows):
-            # What ITK finds is what it runs with where it is told nothing.
-            posted = [(experiment, "as-posted" if rows is alone else "posted") for experiment, _ in rows]
-            found = [_cell(measured, place, *row, "api_threads") for row in posted]
-            factor = quotient(many, own, measured.floor(place, *rows[0]))
-            yield (
-                f"{_verdict(factor, *words)}. With {found[0]} threads found instead of {found[1]}, {told}, the "
-                f"ratio is multiplied by {said(factor)}."
-            )
-    if _logs(measured, place, "causes", "posted") and not measured_both:
-        yield f"Whether it still does once told a number was not measured: `bench {place[1]} --experiment causes-own`."
+def _seen_threads(measured: Measured, rows: Sequence[Row], ladders: dict[str, Rungs]) -> Iterator[Finding]:
+    """Does the ratio depend on how many threads ITK finds, and still once the API is told a number?"""
+    for told in (False, True):
+        key = frozenset({"threads"}) if told else frozenset[str]()
+        many, own = ladders["causes"].get(key), ladders["causes-own"].get(key)
+        if not (many and own):
+            chosen = [row for row in rows if row.experiment.startswith("posted") and not overrides(row)]
+            chosen = [row for row in chosen if (is_told(row) if told else is_posted(row)) and is_single(row)]
+            many = next((row for row in chosen if row.machine_threads), None)
+            own = next((row for row in chosen if not row.machine_threads), None)
+        if many and own and many.overrides == own.overrides:
+            found = {"threads": many.machine_threads, "own": own.other_threads}
+            yield _factor(measured, "seen_threads", many, own, told="yes" if told else "no", **found)
 
 
-def _jacobian(measured: Measured, place: Place) -> Iterator[str]:
-    bspline, affine = (measured.ratio(place, "transforms", name) for name in ("bspline", "affine-128-bins"))
+def _jacobian(measured: Measured, rows: Sequence[Row]) -> Iterator[Finding]:
+    """Is an affine transform in the same file not slowed down, and the B-spline still with few bins?"""
+    its = {row.condition: row for row in rows if row.experiment == "transforms" and is_single(row)}
+    bspline, affine = its.get("bspline"), its.get("affine-128-bins")
     if affine:
-        slow = bspline is not None and bspline.low is not None and bspline.low > MATTERS
-        without = "Yes, without it nothing is slow" if slow else "Not clear, the B-spline itself is not seen to be slow"
-        yield (
-            f"{_verdict(affine, 'No, it is slow without it', without)}. The posted file with "
-            f"an affine transform instead, its 128 bins kept: a ratio of {said(affine)}."
+        slow = answer(bspline.estimate) if bspline else Answer.UNKNOWN
+        without = {Answer.YES: Answer.NO, Answer.NO: Answer.YES if slow is Answer.YES else Answer.UNCLEAR}
+        yield Finding(
+            "jacobian",
+            subject(affine),
+            {
+                "answer": without.get(one := answer(affine.estimate), one),
+                "ratio": affine.estimate,
+                "verdict": affine.verdict,
+                "bspline": bspline.estimate if bspline else None,
+                "bspline_verdict": bspline.verdict if bspline else None,
+            },
         )
-    for first, second, words in (
-        ("bspline", "affine-128-bins", "With 128 bins the B-spline's ratio over the affine transform's is {}."),
-        ("bspline", "bspline-32-bins", "32 bins instead of 128 divide the B-spline's ratio by {}."),
-        ("affine-128-bins", "affine-32-bins", "32 bins instead of 128 divide the affine transform's ratio by {}."),
-    ):
-        logs = [_logs(measured, place, "transforms", condition) for condition in (first, second)]
-        if all(logs):
-            floor = measured.floor(place, "transforms", first)
-            yield words.format(said(quotient(logs[0], logs[1], floor)))
+    for first, second in (("bspline", "bspline-32-bins"), ("affine-128-bins", "affine-32-bins")):
+        if first in its and second in its:
+            which = first.partition("-")[0]
+            bins = overrides(its[second]).get("NumberOfHistogramBins", "")
+            yield _factor(measured, "fewer_bins", its[first], its[second], transform=which, bins=bins)
 
 
-def _same_inputs(measured: Measured, place: Place, *rows: tuple[str, str]) -> bool:
-    names = ("fixed_sha256", "moving_sha256", "params_sha256")
-    return len({tuple(_cell(measured, place, *row, name) for name in names) for row in rows}) == 1
-
-
-def _logs(measured: Measured, place: Place, experiment: str, condition: str) -> Logs:
-    return measured.rounds.get(place, {}).get(experiment, {}).get(condition, ())
-
-
-def _cell(measured: Measured, place: Place, experiment: str, condition: str, column: str) -> str:
-    return measured.rows.get(place, {}).get((experiment, condition), {}).get(column, "")
+def _untold(rows: Sequence[Row]) -> Iterator[Finding]:
+    """The executable without `-threads` against itself with it."""
+    for row in rows:
+        if (row.base_path, row.other_path) == ("cli", "cli") and row.ratio and not row.strategy:
+            told, untold = asked(row.base_asked), asked(row.other_asked)
+            if untold.threads == "default" and told.threads != "default":
+                seen = row.machine_threads or row.logical_cores
+                figures = {"threads": seen, "told": row.base_threads, "ratio": row.estimate, "verdict": row.verdict}
+                yield Finding("untold", subject(row), figures)

@@ -1,54 +1,46 @@
-"""The two paths as things that run a trial: the executable, and a worker with the wheels.
+"""The arms of a condition as things that run a trial: the executable, and a worker with the wheels of a build.
 
-Both get the same images, the same parameter files, the same environment but for what the
-condition sets, and an output folder on the same disk.
+All get the same images, the same parameter files, the same environment but for what the condition sets, and an output
+folder on the same disk. Batch conditions have arms of their own, further below.
 """
 
 from __future__ import annotations
 
-import sys
+import contextlib
+import os
+import re
+import shutil
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from queue import SimpleQueue
+from typing import Any
 
-from repro.builds.installed import Installed
-from repro.elastix import resultfolder
+from repro.builds.installed import InstalledBuild
+from repro.elastix import output
+from repro.elastix.log import read_errors
 from repro.errors import TrialError
-from repro.model import Settings, Trial
+from repro.model import BatchCondition, Side, Trial
+from repro.plan.images import EXTRAS
 from repro.plan.prepare import Prepared
+from repro.system import load
 from repro.system.children import Command, Launcher, LineChild, Outcome, tail_of
 from repro.system.environment import child_environment, itk_environment
 
 WORKER = Path(__file__).with_name("worker.py")
-CLOSE_S, PROFILER_S = 5.0, 120.0
-"""Seconds in which a worker, and a profiler with what it has sampled, may end by themselves."""
-EFFECTIVE = ("threader", "default_threads", "maximum_threads", "work_units")
+HOST = Path(__file__).with_name("batch_host.py")
+PADDING = "REPRO_PADDING"
+"""Variable that holds nothing but length."""
+_EFFECTIVE = ("threader", "default_threads", "maximum_threads", "work_units")
 """What a worker says of the threads that ITK really uses."""
+_USED = ("user_s", "system_s", "voluntary_switches", "involuntary_switches")
+"""What a process has used: its own, and so added up over a batch or left out."""
+_PIXEL = re.compile(r'^\s*\(?FixedInternalImagePixelType[\s=]+"([a-z ]+)"', re.MULTILINE)
 
 Facts = Mapping[str, Any]
 """Fields of a Measurement that a trial has found out."""
-
-
-class Arm(Protocol):
-    """One path, ready to run trials of one condition."""
-
-    def run(self, trial: Trial, folder: Path) -> Facts:
-        """Run one trial in an empty folder of its own. Raises TrialError where it fails."""
-
-    def close(self) -> None:
-        """End whatever the arm keeps running."""
-
-
-def environment(installed: Installed, prepared: Prepared, settings: Settings, *, executable: bool) -> dict[str, str]:
-    """The environment of a child: the allow-list, what ITK must find, and its libraries."""
-    return child_environment(
-        {
-            **itk_environment(prepared.condition.machine_threads, settings.threader),
-            **(installed.elastix_env if executable else {}),
-        }
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,228 +51,365 @@ class Limits:
     memory_bytes: int | None = None
     """Writable memory of each process of a trial, where the platform can bound it."""
     growth_bytes: int = 512 << 20
-    """A worker whose resident memory has grown by more since its first registration is replaced.
+    """A worker whose resident memory has grown by more since its first registration is ended.
     docs/reliability.md has what real workers grow by: far less."""
 
 
-class CliArm:
-    """A fresh process of the executable for each trial, timed from start to exit as in the post."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the children of a block work."""
 
-    def __init__(
-        self,
-        installed: Installed,
-        prepared: Prepared,
-        launcher: Launcher,
-        limits: Limits,
-        prefix: tuple[str, ...] = (),
-    ) -> None:
-        """``prefix`` stands before the command: a profiler that runs it."""
+    work: Path
+    """Their working folder. They are told all other folders relative to it: see worker.py."""
+    log: Path
+    """Gets what a worker writes to stderr."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables of this block alone."""
+
+    def near(self, file: Path) -> str:
+        """The file as a child of the working folder can name it: without the user's folders, where that is possible."""
+        if file.is_relative_to(self.work):
+            return file.relative_to(self.work).as_posix()
+        if not str(file).isascii():
+            with contextlib.suppress(ValueError):  # Windows: on another drive
+                return os.path.relpath(file, self.work)
+        return str(file)
+
+
+def make_arm(installed: InstalledBuild, prepared: Prepared, side: Side, place: Place, limits: Limits) -> Arm:
+    """The arm of this side: a build's path and the condition's kind decide which."""
+    kinds: dict[tuple[bool, bool], type[Arm]] = {
+        (True, False): CliArm,
+        (False, False): WorkerArm,
+        (True, True): BatchCliArm,
+        (False, True): BatchHostArm,
+    }
+    kind = kinds[installed.build.path == "cli", isinstance(prepared.condition, BatchCondition)]
+    return kind(installed, prepared, side, place, limits)
+
+
+class Arm:
+    """One arm of a condition, ready to run trials."""
+
+    def __init__(self, installed: InstalledBuild, prepared: Prepared, side: Side, place: Place, limits: Limits) -> None:
+        settings = prepared.condition.arm(side).settings
         self._installed = installed
         self._prepared = prepared
-        self._launcher = launcher
+        self._settings = settings
+        self._place = place
         self._limits = limits
-        self._prefix = prefix
-        self._environment = environment(installed, prepared, prepared.condition.cli, executable=True)
+        self._threads = prepared.threads(side)
+        self.usable = True
+        """False once a trial has left it in a state in which it measures nothing."""
+        self._environment = child_environment(
+            {
+                **itk_environment(prepared.condition.machine_threads, settings.threader),
+                **installed.environment,
+                **place.environment,
+            }
+        )
 
     def run(self, trial: Trial, folder: Path) -> Facts:
-        """One run of the executable; for the phase ``start`` one that only says its version."""
-        if trial.phase == "start":
-            return self.facts(self._launcher.run(self._command(("--version",), folder)), folder)
-        facts = self.facts(self._launcher.run(self.command(folder)), folder)
-        return {**facts, **resultfolder.facts(folder)}
+        """Run one trial in an empty folder of its own. Raises TrialError where it fails."""
+        raise NotImplementedError
 
-    def command(self, folder: Path) -> Command:
+    def close(self) -> None:
+        """End whatever the arm keeps running."""
+
+    def _parameter_files(self, folder: Path) -> list[str]:
+        return [self._place.near(file) for file in self._prepared.write_parameters(folder / "parameters")]
+
+
+class CliArm(Arm):
+    """A fresh process of the executable for each trial, timed from start to exit as in the post."""
+
+    def __init__(self, *about: Any) -> None:
+        super().__init__(*about)
+        self._launchers = [Launcher()]
+
+    def run(self, trial: Trial, folder: Path) -> Facts:  # noqa: ARG002 - a batch asks for the phase
+        """One run of the executable."""
+        return {**self._facts(self._launchers[0].run(self._command(folder)), folder), **output.facts(folder)}
+
+    def _command(self, folder: Path) -> Command:
         """What registers into the folder."""
-        images, threads = self._prepared.images, self._prepared.threads("cli")
-        arguments = ["-f", str(images.fixed), "-m", str(images.moving), "-out", str(folder)]
-        for file in self._prepared.write_parameters(folder / "parameters"):
-            arguments += ["-p", str(file)]
-        if threads is not None:
-            arguments += ["-threads", str(threads)]
-        return self._command(arguments, folder)
-
-    def _command(self, arguments: Sequence[str], folder: Path) -> Command:
+        images = self._prepared.images
+        files = {"-f": images.fixed, "-m": images.moving, "-out": folder}
+        files |= {EXTRAS[name]: file for name, file in images.extras.items()}
+        arguments = [word for option, file in files.items() for word in (option, self._place.near(file))]
+        for name in self._parameter_files(folder):
+            arguments += ["-p", name]
+        if self._threads is not None:
+            arguments += ["-threads", str(self._threads)]
         return Command(
-            argv=(*self._prefix, *self._installed.elastix_command, *arguments),
+            argv=(*self._installed.command, *arguments),
             env=self._environment,
-            cwd=folder,
+            cwd=self._place.work,
             stdout=folder / "stdout.txt",
             stderr=folder / "stderr.txt",
             timeout_s=self._limits.timeout_s,
             memory_limit_bytes=self._limits.memory_bytes,
         )
 
-    def facts(self, outcome: Outcome, folder: Path) -> dict[str, Any]:
+    def _facts(self, outcome: Outcome, folder: Path) -> dict[str, Any]:
         """What the process used. Raises TrialError where it failed."""
         facts = {
             "wall_s": outcome.wall_s,
             "exit_status": outcome.exit_status,
-            "user_s": outcome.user_s,
-            "system_s": outcome.system_s,
             "peak_bytes": outcome.peak_bytes,
-            "voluntary_switches": outcome.voluntary_switches,
-            "involuntary_switches": outcome.involuntary_switches,
-            "threads": self._prepared.threads("cli"),
+            **{name: getattr(outcome, name) for name in _USED},
+            "threads": self._threads,
         }
-        _raise_on_failure(outcome, folder, facts)
+        if outcome.exit_status != 0 or outcome.timed_out:
+            tails = (tail_of(folder / name) for name in ("elastix.log", "stdout.txt", "stderr.txt"))
+            said = "\n".join(filter(None, tails))
+            words = f"the executable {outcome.how}; it last said:\n{said}"
+            raise TrialError(words, timed_out=outcome.timed_out, facts=facts)
         return facts
 
     def close(self) -> None:
-        """Nothing outlives a trial."""
+        """End the small processes that start the executables."""
+        for launcher in self._launchers:
+            launcher.close()
 
 
-class InInterpreter:
-    """What starts children in the pair's interpreter with the pair's wheels."""
+class WorkerArm(Arm):
+    """A worker with the wheels of a build. Its first trial starts it, and carries the seconds of loading.
 
-    def __init__(
-        self, installed: Installed, prepared: Prepared, log: Path, limits: Limits, interpreter: str = sys.executable
-    ) -> None:
-        """The log gets what the children write to stderr."""
-        self._installed = installed
-        self._prepared = prepared
-        self._log = log
-        self._limits = limits
-        self._interpreter = interpreter
-
-    def _spawn(
-        self,
-        program: Path,
-        prefix: Sequence[str] = (),
-        options: Sequence[str] = (),
-        extra: dict[str, str] | None = None,
-    ) -> tuple[LineChild, float]:
-        """A child that has greeted, and the seconds from its start until then.
-
-        ``prefix`` stands before the interpreter, ``options`` are the interpreter's, ``extra`` variables of its own.
-        """
-        command = (self._interpreter, "-I", "-S", *options, str(program), str(self._installed.site_packages))
-        child = LineChild(
-            argv=(*prefix, *command),
-            env=environment(self._installed, self._prepared, self._prepared.condition.api, executable=False)
-            | (extra or {}),
-            cwd=self._log.parent,
-            stderr_file=self._log,
-            memory_limit_bytes=self._limits.memory_bytes,
-        )
-        child.read(self._limits.timeout_s)
-        return child, time.perf_counter() - child.started
-
-
-class ApiArm(InInterpreter):
-    """A persistent worker in the pair's interpreter with the pair's wheels.
-
-    It is started by the first trial, which carries the seconds of loading, and replaced after a
-    trial that failed, as a worker in an unknown state measures nothing, and where its memory grows.
+    After a trial that failed, or once its memory has grown too much, it is of no use any more.
     """
 
     program = WORKER
 
-    def __init__(
-        self,
-        installed: Installed,
-        prepared: Prepared,
-        log: Path,
-        limits: Limits,
-        interpreter: str = sys.executable,
-        prefix: tuple[str, ...] = (),
-    ) -> None:
-        """``prefix`` stands before the interpreter: a profiler that runs the worker."""
-        super().__init__(installed, prepared, log, limits, interpreter)
-        self._prefix = prefix
+    def __init__(self, *about: Any) -> None:
+        super().__init__(*about)
         self._child: LineChild | None = None
-        self._versions: dict[str, Any] = {}
+        self._said: dict[str, str] = {}
         self._first_bytes: int | None = None
         """Resident memory of the worker after its first registration."""
-        self._replaced = ""
-        """Why the last worker was replaced, if it was."""
 
     def run(self, trial: Trial, folder: Path) -> Facts:
         """One registration in the worker."""
         try:
             loading = {} if self._child else self._start()
-            if loading and self._replaced and trial.phase == "measure":
-                # The warm-up round is over, and a cold worker must not be measured.
-                warm_up = folder / "warm-up"
-                warm_up.mkdir()
-                self._register(trial, warm_up)
-            facts = self._register(trial, folder)
-            notes = [note for note in (self._replaced if loading else "", facts.get("note")) if note]
+            facts = dict(self._register(trial, folder))
             self._watch_memory()
-        except TrialError:
+        except TrialError as error:
+            self.usable = False
             self.close()
-            self._replaced = "in a new worker, as the trial before failed in the last one"
-            raise
-        return {
-            **self._versions,
-            **loading,
-            **facts,
-            **({"note": "; ".join(notes)} if notes else {}),
-            "threads": self._prepared.threads("api"),
-        }
-
-    def _register(self, trial: Trial, folder: Path) -> Facts:  # noqa: ARG002 - a batch asks for the phase
-        answer = self._ask({"op": "register", **self._job(folder)})
-        return {
-            "wall_s": answer["wall_s"],
-            "peak_bytes": answer["peak_bytes"],
-            **answer["used"],
-            **{name: answer[name] for name in EFFECTIVE},
-            **resultfolder.facts(folder),
-        }
-
-    def _job(self, folder: Path) -> dict[str, Any]:
-        """What the worker is told of a registration into the folder."""
-        files = self._prepared.write_parameters(folder / "parameters")
-        return {
-            "parameter_files": [str(file) for file in files],
-            "output": str(folder),
-            "threads": self._prepared.threads("api"),
-            "threads_by": self._prepared.condition.api.threads_by,
-        }
-
-    def resident_bytes(self) -> int | None:
-        """The worker's resident memory now; None where there is none, or the system does not tell."""
-        return self._child.resident_bytes() if self._child else None
-
-    def _watch_memory(self) -> None:
-        """End the worker where it has grown too much since its first registration: the next trial gets a new one."""
-        now = self.resident_bytes()
-        self._first_bytes = self._first_bytes or now
-        if now and self._first_bytes and now - self._first_bytes > self._limits.growth_bytes:
-            self.close()
-            bound = f"{self._limits.growth_bytes / 2**20:.0f} MiB"
-            self._replaced = f"in a new worker, as the last one's memory had grown by more than {bound}"
-
-    def close(self) -> None:
-        """End the worker."""
-        if self._child is not None:
-            self._child.close(PROFILER_S if self._prefix else CLOSE_S)
-            self._child = None
-            self._first_bytes = None
+            # ITK's message only sends one to the log.
+            said = "".join(f"\nelastix.log: {one}" for one in read_errors(folder))
+            raise TrialError(f"{error}{said}", timed_out=error.timed_out, facts=error.facts) from error
+        return {**loading, **facts, "said": {**self._said, **facts.get("said", {})}, "threads": self._threads}
 
     def _start(self) -> dict[str, Any]:
-        self._child, start_s = self._spawn(self.program, self._prefix)
-        parts = {"interpreter": start_s}
+        self._child = start_worker(self._installed, self._environment, self._place, self._limits, self.program)
+        self._child.read(self._limits.timeout_s)
+        parts = {"interpreter": time.perf_counter() - self._child.started}
         answer = self._ask({"op": "load", **self._loading()})
         parts |= answer["parts"]
-        self._versions = {k: answer[k] for k in ("python", "itk", "itk_elastix")}
+        self._said = answer["said"]
         return {"load_s": sum(parts.values()), "load_parts_s": parts}
 
     def _loading(self) -> dict[str, Any]:
         """What the worker is told when it is started."""
-        images = self._prepared.images
-        return {"fixed": str(images.fixed), "moving": str(images.moving)}
+        return loading(self._installed, self._prepared, self._place)
+
+    def _job(self, folder: Path) -> dict[str, Any]:
+        """What the worker is told of a registration into the folder."""
+        given = {name: file for name, file in self._prepared.images.extras.items() if not name.endswith("mask")}
+        return {
+            "parameter_files": self._parameter_files(folder),
+            "output": self._place.near(folder),
+            "threads": self._threads,
+            "threads_by": self._settings.by,
+            "given": {name: self._place.near(file) for name, file in given.items()},
+        }
+
+    def _register(self, trial: Trial, folder: Path) -> Facts:  # noqa: ARG002 - a batch asks for the phase
+        answer = self._ask({"op": "register", **self._job(folder)})
+        return {name: answer[name] for name in ("wall_s", "peak_bytes", *_USED, *_EFFECTIVE)} | output.facts(folder)
+
+    def _watch_memory(self) -> None:
+        now = self._child.resident_bytes() if self._child else None
+        self._first_bytes = self._first_bytes or now
+        bound = self._limits.growth_bytes
+        if now and self._first_bytes and now - self._first_bytes > bound:
+            raise TrialError(
+                f"the worker's memory has grown by more than {bound / 2**20:.0f} MiB since its first trial"
+            )
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         assert self._child is not None
         answer = self._child.ask(request, self._limits.timeout_s)
         if "error" in answer:
-            raise TrialError(f"{request['op']} failed in the worker: {answer['error']}\n{tail_of(self._log)}")
+            tail = tail_of(self._place.log)
+            raise TrialError(f"{request['op']} failed in the worker: {answer['error']}\n{tail}")
         return answer
 
+    def close(self) -> None:
+        """End the worker."""
+        if self._child is not None:
+            self._child.close()
+            self._child = None
 
-def _raise_on_failure(outcome: Outcome, folder: Path, facts: Facts) -> None:
-    if outcome.exit_status == 0 and not outcome.timed_out:
+
+def start_worker(
+    installed: InstalledBuild, environment: Mapping[str, str], place: Place, limits: Limits, program: Path = WORKER
+) -> LineChild:
+    """A child in the build's interpreter that sees the standard library and the build's wheels alone.
+
+    It has not greeted yet. It writes no bytecode into the build.
+    """
+    return LineChild(
+        argv=(str(installed.interpreter()), "-I", "-S", "-B", str(program), str(installed.site_packages)),
+        env=environment,
+        cwd=place.work,
+        stderr_file=place.log,
+        memory_limit_bytes=limits.memory_bytes,
+    )
+
+
+def loading(installed: InstalledBuild, prepared: Prepared, place: Place) -> dict[str, Any]:
+    """What a worker is told to load; images are read as the parameter file's internal pixel type."""
+    images = prepared.images
+    files = {"fixed": images.fixed, "moving": images.moving}
+    files |= {name: file for name, file in images.extras.items() if name.endswith("mask")}
+    pixel = _PIXEL.search(prepared.parameter_texts[0])
+    return {
+        "path": installed.build.path,
+        "by": "modules",
+        "images": {name: place.near(file) for name, file in files.items()},
+        "pixel": pixel[1] if pixel else "float",
+    }
+
+
+# ---- batches: several registrations side by side as one trial -------------------------------------------------
+
+
+class BatchCliArm(CliArm):
+    """A fresh process of the executable for each registration, so many at a time as the condition has jobs."""
+
+    def __init__(self, *about: Any) -> None:
+        super().__init__(*about)
+        self._launchers = [Launcher() for _ in range(self._prepared.jobs)]
+
+    def run(self, trial: Trial, folder: Path) -> Facts:
+        """One batch, timed from before its first start to the end of its last process."""
+        folders = _folders(folder, self._prepared.registrations)
+        commands = [self._command(each) for each in folders]
+        with _memory(trial, lambda: [one.pid for one in self._launchers if one.pid is not None]) as memory:
+            outcomes, ended_s = _side_by_side(self._launchers, commands)
+        used = [self._facts(outcome, each) for outcome, each in zip(outcomes, folders, strict=True)]
+        return {
+            **used[0],
+            **{name: _sum(facts[name] for facts in used) for name in _USED},
+            "wall_s": max(ended_s),
+            "jobs_s": tuple(facts["wall_s"] for facts in used),
+            "first_s": min(ended_s),
+            "peak_bytes": _largest(facts["peak_bytes"] for facts in used),
+            **memory,
+            **_results(folders),
+        }
+
+
+class BatchHostArm(WorkerArm):
+    """One Python program with a build's wheels that runs a batch by the condition's strategy; warm from the second on.
+
+    The first trial carries the seconds until all its processes have loaded.
+    """
+
+    program = HOST
+
+    def _register(self, trial: Trial, folder: Path) -> Facts:
+        """One batch, timed in the program from its first submission to its last result."""
+        assert self._child is not None
+        root, folders = self._child.pid, _folders(folder, self._prepared.registrations)
+        jobs = [self._job(each) for each in folders]
+        before = load.tree_cpu_s(root)
+        with _memory(trial, lambda: [root]) as memory:
+            answer = self._ask({"op": "batch", "jobs": jobs})
+        user_s, system_s = load.used_s(before, load.tree_cpu_s(root))
+        answers = answer["answers"]
+        return {
+            "wall_s": answer["wall_s"],
+            "jobs_s": tuple(one["end_s"] - one["begin_s"] for one in answers),
+            "first_s": min(one["end_s"] for one in answers),
+            "user_s": user_s,
+            "system_s": system_s,
+            "peak_bytes": _largest(one.get("peak_bytes") for one in answers),
+            **{name: answers[0].get(name) for name in _EFFECTIVE},
+            **memory,
+            **_results(folders),
+        }
+
+    def _start(self) -> dict[str, Any]:
+        # The parts of loading overlap in the processes: only their whole is a time.
+        return {"load_s": super()._start()["load_s"]}
+
+    def _loading(self) -> dict[str, Any]:
+        condition = self._prepared.condition
+        assert isinstance(condition, BatchCondition)
+        return {
+            **super()._loading(),
+            "strategy": condition.strategy,
+            "jobs": self._prepared.jobs,
+            "threads": self._threads,
+            "threader": self._settings.threader,
+        }
+
+
+def _side_by_side(launchers: Sequence[Launcher], commands: Sequence[Command]) -> tuple[list[Outcome], list[float]]:
+    """Run the commands in their order, each by a launcher that is free; seconds from the first start to each end."""
+    free: SimpleQueue[Launcher] = SimpleQueue()
+    for launcher in launchers:
+        free.put(launcher)
+
+    def one(command: Command) -> tuple[Outcome, float]:
+        launcher = free.get()
+        try:
+            return launcher.run(command), time.perf_counter() - begin
+        finally:
+            free.put(launcher)
+
+    with ThreadPoolExecutor(len(launchers)) as pool:
+        begin = time.perf_counter()
+        done = list(pool.map(one, commands))
+    return [outcome for outcome, _ in done], [end_s for _, end_s in done]
+
+
+def _folders(folder: Path, registrations: int) -> list[Path]:
+    """An output folder for each registration; the first is the trial's own, whose result is kept."""
+    folders = [folder, *(folder / f"registration-{number}" for number in range(2, registrations + 1))]
+    for each in folders:
+        each.mkdir(exist_ok=True)
+    return folders
+
+
+@contextlib.contextmanager
+def _memory(trial: Trial, roots: Callable[[], list[int]]) -> Iterator[dict[str, Any]]:
+    """The memory of the trees, sampled in the warm-up alone: sampling takes time."""
+    found: dict[str, Any] = {}
+    if trial.phase != "warmup":
+        yield found
         return
-    said = "\n".join(filter(None, (tail_of(folder / name) for name in ("elastix.log", "stdout.txt", "stderr.txt"))))
-    raise TrialError(f"the executable {outcome.how}; it last said:\n{said}", timed_out=outcome.timed_out, facts=facts)
+    with load.TreeMemory(roots) as sampled:
+        yield found
+    found["tree_peak_bytes"] = sampled.peak_bytes
+
+
+def _results(folders: Sequence[Path]) -> dict[str, Any]:
+    """What the first registration left, and how many different results there are."""
+    found = [output.facts(folder) for folder in folders]
+    for folder in folders[1:]:
+        shutil.rmtree(folder, ignore_errors=True)
+    return {**found[0], "results": len({facts["result_digest"] for facts in found})}
+
+
+def _sum(values: Iterable[Any]) -> Any:
+    known = list(values)
+    return None if None in known else sum(known)
+
+
+def _largest(values: Iterable[int | None]) -> int | None:
+    return max((value for value in values if value is not None), default=None)

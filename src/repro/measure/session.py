@@ -1,299 +1,452 @@
-"""One start of bench: which pairs and conditions, checked and made ready, then run in turn."""
+"""One session: conditions are measured block by block, and every measurement is kept the moment it exists."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
+import shutil
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from repro.builds import executables, installed
-from repro.builds.installed import Installed
-from repro.builds.interpreter import pair_interpreter
-from repro.cli import doctor
-from repro.errors import ConfigError, UnavailableError
-from repro.layout import RESULTS
-from repro.measure import loadarms, profiling, store
-from repro.measure.arms import Limits
-from repro.measure.bench import ConditionRun, Listener, Session, Stop
-from repro.measure.kept import Kept
-from repro.measure.makers import makers
-from repro.measure.measurement import TOLERANCE_PX
-from repro.measure.outcome import ConditionResult, Tally
-from repro.model import SCHEMA, Condition, Experiment, Pair, digest
-from repro.plan import images, plan
-from repro.plan.experiments import CUSTOM_IMAGES, with_threads
+from packaging.utils import canonicalize_version
+
+from repro import __version__, stats
+from repro.builds import installed as builds
+from repro.builds.installed import InstalledBuild
+from repro.elastix import parameters
+from repro.elastix.output import transform_files
+from repro.errors import ConfigError, TrialError
+from repro.measure import store
+from repro.measure.agreement import Apart, Comparer
+from repro.measure.arms import PADDING, Arm, Place, make_arm
+from repro.measure.arms import Limits as Limits
+from repro.measure.condition_log import ConditionLog
+from repro.model import (
+    SIDES,
+    TOLERANCE_PX,
+    AgreementLine,
+    BatchCondition,
+    BlockLine,
+    Comparison,
+    Condition,
+    ConditionLine,
+    Estimate,
+    Measurement,
+    SessionLine,
+    Side,
+    Trial,
+)
+from repro.paths import RESULTS
+from repro.plan import schedule
 from repro.plan.images import ImageSet
-from repro.plan.prepare import Prepared, custom_images, prepare
-from repro.scrub import clean_logs
-from repro.system import machine
-from repro.system.children import Launcher
+from repro.plan.prepare import Prepared
+from repro.plan.schedule import Block
+from repro.system import load, machine
+from repro.system.interrupts import Stop
+from repro.system.platforms import SYSTEM, can_fork_loaded
+from repro.text import utc_now
+
+ATTEMPTS = 2
+"""How often a block is tried. What fails twice would fail in every block, and each may take a timeout."""
+_FILE = re.compile(r"[/\\]|\.(?=\w*[A-Za-z])\w{1,8}$")
+"""What makes a word of a command the name of a file."""
+_BUILD = re.compile(r"(cli|api|sitk):[\w.+-]+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One condition of one comparison, ready to be measured."""
+
+    comparison: Comparison
+    builds: Mapping[Side, InstalledBuild]
+    experiment_name: str
+    question: str
+    prepared: Prepared
+    blocks: int
+    """At most."""
+    rounds: int
+    """In a block."""
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
-    """What the user asked bench to do."""
+    """What holds for a whole session."""
 
-    pairs: Sequence[Pair]
-    experiments: Sequence[Experiment]
     out: Path = RESULTS
-    rounds: int | None = None
-    threads: int | None = None
-    fixed: Path | None = None
-    moving: Path | None = None
-    parameter_files: tuple[str, ...] = ()
-    elastix: Path | None = None
-    paths: frozenset[str] = frozenset({"cli", "api"})
     seed: int = 1
     precision: float = 0.03
+    """Half width of the interval of the log ratio at which a condition needs no more blocks."""
     limits: Limits = field(default_factory=Limits)
-    shard: tuple[int, int] = (1, 1)
+    sides: frozenset[Side] = frozenset(SIDES)
+    """The arms that run; with one of them there is no ratio."""
     fresh: bool = False
-    offline: bool = False
-    profile: bool = False
-    """Profile each path of each condition once, after its rounds."""
+    """Begin the raw files anew; the old ones are kept beside them."""
     command: tuple[str, ...] = ()
 
 
-@dataclass
-class Summary:
-    """How a bench ended."""
+@dataclass(frozen=True, slots=True)
+class ConditionResult:
+    """What is known of a condition, earlier sessions included."""
 
-    tally: Tally = field(default_factory=Tally)
+    work: Work
+    estimate: Estimate | None
+    medians_s: Mapping[Side, float]
+    """Over the trials of whole blocks."""
+    max_px: float | None
+    """Largest distance of the two results of a round; None: not compared."""
+    blocks: int
+    """Whole ones."""
+    failed: int
+    """Trials of this session that failed."""
+
+
+@dataclass(slots=True)
+class Summary:
+    """How a session ended."""
+
     results: list[ConditionResult] = field(default_factory=list)
-    unavailable: dict[str, str] = field(default_factory=dict)
-    """Pair -> why it could not be run."""
+    failed: int = 0
+    """Trials that gave no measurement."""
+    measured: int = 0
+    """Trials of this session."""
+    skipped: int = 0
+    """Blocks that an earlier session had measured."""
+    busy_s: float = 0.0
+    """Seconds inside trials, loading included."""
     wall_s: float = 0.0
 
     @property
-    def disagree(self) -> bool:
-        """Whether the results of any measured round are further apart than the tolerance."""
-        rounds = (step for result in self.results for step in result.rounds if step.number)
-        return any(step.apart_px is not None and step.apart_px > TOLERANCE_PX for step in rounds)
+    def different(self) -> int:
+        """Conditions whose two results lie further apart than TOLERANCE_PX.
+
+        Whether that has a known reason is decided where all measurements are looked at: results/comparison.py.
+        """
+        return sum(result.max_px is not None and result.max_px > TOLERANCE_PX for result in self.results)
 
 
-Work = list[tuple[Experiment, Prepared]]
+class Listener(Protocol):
+    """Hears what happens; the terminal is one."""
+
+    def condition_started(self, work: Work, blocks: int) -> None:
+        """A condition begins; so many of its blocks are there from earlier sessions."""
+
+    def trial_finished(self, work: Work, measurement: Measurement, busy_s: float) -> None:
+        """A trial is over; ``busy_s`` is what it took in all, loading included."""
+
+    def block_finished(self, work: Work, blocks: int, estimate: Estimate | None) -> None:
+        """A block is whole, as so many are now; the ratio so far."""
+
+    def condition_finished(self, result: ConditionResult) -> None:
+        """A condition needs no more blocks, or was given up."""
+
+    def say(self, text: str) -> None:
+        """Something worth reading happened."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a pair is run with."""
+def run(work: Sequence[Work], options: Options, listener: Listener, stop: Stop) -> Summary:
+    """Measure what is missing of the work, in its order.
 
-    installed: Installed
-    interpreter: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """Everything checked: what to run, and with what."""
-
-    work: Work
-    parts: Mapping[str, Parts | str]
-    """Pair -> its parts, or why it cannot be run here."""
-
-
-def ready(options: Options, say: Callable[[str], None]) -> Ready:
-    """Every condition with its inputs read and checked, every pair with its parts.
-
-    Raises ConfigError or FetchError on anything that the user gave and that cannot be used.
+    A trial that fails is recorded and the rest goes on. Raises ConfigError where a build is not what was fetched, or
+    says another version than its own; StoreError where results cannot be written. Whatever the exception, also
+    KeyboardInterrupt, no child is left and all that was measured is kept.
     """
-    return Ready(_work(options, say), {pair.name: _parts(pair, options.elastix) for pair in options.pairs})
-
-
-def _parts(pair: Pair, elastix: Path | None) -> Parts | str:
-    try:
-        parts = installed.load(pair)
-        if elastix is not None and not pair.api_only:
-            parts = _with_executable(parts, elastix)
-        return Parts(parts, pair_interpreter(parts))
-    except UnavailableError as error:
-        return str(error).removeprefix(f"{pair.name}: ")
-
-
-def _with_executable(parts: Installed, path: Path) -> Installed:
-    """The pair with the executable that the user gave in place of the fetched one."""
-    given = executables.from_path(path)
-    executables.check_version(given, parts.pair.elastix)
-    return dataclasses.replace(
-        parts,
-        elastix_command=given.command,
-        elastix_env=given.environment,
-        cli_source=given.source,
-        lock=digest([parts.lock, dict(given.files)]),
-        provenance={**parts.provenance, "given": dict(given.files)},
-    )
-
-
-def _work(options: Options, say: Callable[[str], None]) -> Work:
-    chosen = [(experiment, condition) for experiment in options.experiments for condition in experiment.conditions]
-    custom = _custom(options)
-    sets: dict[str, ImageSet] = {CUSTOM_IMAGES: custom} if custom else {}
-    work = []
-    for experiment, condition in plan.shard(chosen, *options.shard):
-        changed = _changed(condition, options, has_custom=custom is not None)
-        if reason := loadarms.impossible(changed):
-            say(f"{experiment.name}/{condition.name} is left out here: {reason}")
-            continue
-        if changed.images not in sets:
-            sets[changed.images] = images.image_set(changed.images, offline=options.offline, say=say)
-        work.append((experiment, prepare(changed, sets[changed.images], machine.physical_cores())))
-    return work
-
-
-def run(options: Options, checked: Ready, listener: Listener, stop: Stop) -> Summary:
-    """Run the work for each pair, one pair after the other.
-
-    A pair that cannot be had here is recorded as unavailable and the rest runs.
-    """
-    summary, start = Summary(), time.perf_counter()
-    for words in profiling.missing(options.paths) if options.profile else ():
-        listener.say(words)
-    for words in doctor.warnings(machine.fingerprint()):
-        listener.say(f"warning: {words}")
-    name = machine.machine_id()
-    folder = options.out / "raw" / name
-    with store.locked(folder), store.named_errors(folder), clean_logs(folder):
-        for pair in options.pairs:
+    for build in {build.folder: build for one in work for build in one.builds.values()}.values():
+        builds.check(build)
+    start, summary = time.perf_counter(), Summary()
+    session = Session(options, listener, stop, summary)
+    private = [_private_names(one.prepared.images, session.folder) for one in work]
+    everything = {name: word for names in private for name, word in names.items()}
+    with store.locked(session.folder), store.clean_logs(session.folder, everything):
+        if options.fresh:
+            for file in {session.raw_file(one) for one in work}:
+                store.set_aside(file)
+        for one, names in zip(work, private, strict=True):
             if stop.requested:
                 break
-            header = _header(options, pair, name)
-            parts = checked.parts[pair.name]
-            if isinstance(parts, str):
-                listener.say(f"{pair.name} is unavailable: {parts}")
-                summary.unavailable[pair.name] = parts
-                _record_unavailable(folder / pair.name, header, parts)
+            if reason := impossible(one.prepared.condition):
+                listener.say(f"{one.prepared.condition.name} is left out: {reason}")
             else:
-                _run_pair(options, parts, checked.work, header, folder, listener, stop, summary)
+                summary.results.append(ConditionRun(session, one, names).run())
     summary.wall_s = time.perf_counter() - start
     return summary
 
 
-def _run_pair(
-    options: Options,
-    parts: Parts,
-    work: Work,
-    header: Mapping[str, Any],
-    machine_folder: Path,
-    listener: Listener,
-    stop: Stop,
-    summary: Summary,
-) -> None:
-    pair = parts.installed.pair
-    folder = machine_folder / pair.name
-    if options.fresh:
-        for name in {experiment.name for experiment, _ in work}:
-            store.set_aside(folder / f"{name}.jsonl")
-    session = Session(
-        name=header["session"],
-        machine=header["machine"],
-        machine_folder=machine_folder,
-        pair=pair,
-        lock=parts.installed.lock,
-        cli_source=parts.installed.cli_source,
-        seed=options.seed,
-        rounds=options.rounds,
-        precision=options.precision,
-        paths=plan.paths_of(pair, options.paths),
-    )
-    common = {
-        **header,
-        "lock": parts.installed.lock,
-        "provenance": dict(parts.installed.provenance),
-        "executable_built_with": list(
-            executables.built_with(parts.installed.elastix_command, parts.installed.elastix_env)
-            if parts.installed.elastix_command
-            else ()
-        ),
-        "wheels_built_with": [
-            compiler
-            for library in sorted((parts.installed.site_packages / "itk").glob("_ITKCommonPython.*"))
-            for compiler in machine.compilers_of(library)
-        ],
-    }
-    with Launcher() as launcher:
-        for experiment, prepared in plan.for_pair(pair, work):
-            if stop.requested:
-                return
-            raw = folder / f"{experiment.name}.jsonl"
-            about = _about(experiment, work, options.rounds)
-            kept = Kept(raw, {**common, "experiment": about}, lambda: _end(header))
-            made = makers(parts.installed, prepared, launcher, folder, options.limits, parts.interpreter)
-            run = ConditionRun(session, experiment, prepared, kept, made, listener, stop, summary.tally)
-            summary.results.append(run.run())
-            if options.profile and prepared.condition.measures == "registration" and not stop.requested:
-                profiling.take(session, experiment, prepared.condition, made, listener.say)
+def impossible(condition: Condition, system: str = SYSTEM) -> str:
+    """Why this system cannot measure the condition; empty: it can."""
+    if isinstance(condition, BatchCondition) and condition.strategy == "forked" and not can_fork_loaded(system):
+        return "a process that has loaded itk is forked on Linux only: Windows cannot, macOS's libraries do not bear it"
+    return ""
 
 
-def _custom(options: Options) -> ImageSet | None:
-    if (options.fixed is None) != (options.moving is None):
-        raise ConfigError("--fixed and --moving go together; give both")
-    if options.fixed is None or options.moving is None:
-        return None
-    return custom_images(options.fixed, options.moving)
+def _private_names(images: ImageSet, folder: Path) -> dict[str, str]:
+    files = {"fixed": images.fixed, "moving": images.moving, **images.extras}
+    return {**store.private_names(files), str(folder): "<results>"}
 
 
-def _changed(condition: Condition, options: Options, *, has_custom: bool) -> Condition:
-    if options.threads is not None:
-        condition = with_threads(condition, options.threads)
-    if options.parameter_files:
-        condition = dataclasses.replace(condition, parameter_files=options.parameter_files)
-    return dataclasses.replace(condition, images=CUSTOM_IMAGES) if has_custom else condition
+@dataclass(frozen=True)
+class Session:
+    """What the conditions of one session have in common."""
+
+    options: Options
+    listener: Listener
+    stop: Stop
+    summary: Summary
+    name: str = field(default_factory=lambda: uuid.uuid4().hex[:16])
+    started_utc: str = field(default_factory=utc_now)
+    machine: str = field(default_factory=machine.machine_name)
+
+    @property
+    def folder(self) -> Path:
+        """Results of this machine."""
+        return self.options.out.absolute() / "raw" / self.machine
+
+    def raw_file(self, work: Work) -> Path:
+        """The raw file of a condition."""
+        return store.raw_file(self.folder, work.experiment_name, work.comparison.name)
+
+    @cached_property
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Facts of the machine."""
+        return machine.fingerprint()
+
+    def line(self, work: Work) -> SessionLine:
+        """The line that stands before the first line of this session in a raw file."""
+        return SessionLine(
+            session=self.name,
+            machine=self.machine,
+            identity=machine.identity(),
+            started_utc=self.started_utc,
+            command=command_words(self.options.command),
+            comparison=work.comparison.name,
+            builds={build.name: dict(build.facts) for build in work.builds.values()},
+            fingerprint=self.fingerprint,
+            seed=self.options.seed,
+            harness=f"{__version__}, Python {sys.version.split()[0]}",
+        )
 
 
-def _header(options: Options, pair: Pair, name: str) -> dict[str, Any]:
-    """The session line: everything that the measurements of this start have in common."""
-    return {
-        "kind": "session",
-        "schema": SCHEMA,
-        "session": uuid.uuid4().hex[:16],
-        "machine": name,
-        "started_utc": store.utc_now(),
-        "command": list(options.command),
-        "pair": pair.name,
-        "itk_elastix": pair.itk_elastix,
-        "elastix": pair.elastix,
-        "python": sys.version.split()[0],
-        "fingerprint": machine.fingerprint(),
-        "seed": options.seed,
-        "status": "ok",
-        "note": "",
-    }
+class ConditionRun:
+    """One condition, taken up where an earlier session left it."""
+
+    def __init__(self, session: Session, work: Work, private: Mapping[str, str]) -> None:
+        self._session = session
+        self._work = work
+        self._private = private
+        self._key = work.prepared.key
+        self._failed = 0
+        self._apart: dict[tuple[str, str], Apart] = {}
+        self._log = ConditionLog(session.raw_file(work), self._key, session.options.sides)
+        folder = session.folder
+        log = folder / store.LOGS / f"{work.experiment_name}-{work.prepared.condition.name}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self._place = Place(folder / store.WORK, log)
+
+    def run(self) -> ConditionResult:
+        """Run the blocks that are missing, until there are enough."""
+        session, work, log = self._session, self._work, self._log
+        try:
+            session.listener.condition_started(work, len(log.whole))
+            for number in range(1, work.blocks + 1):
+                if number in log.whole:
+                    session.summary.skipped += 1
+                    continue
+                if stats.enough(log.block_logs(), session.options.precision):
+                    break
+                if not self._whole(number):
+                    break
+                session.listener.block_finished(work, len(log.whole), log.estimate())
+            result = ConditionResult(work, log.estimate(), log.medians_s(), log.max_px(), len(log.whole), self._failed)
+            session.listener.condition_finished(result)
+            return result
+        finally:
+            log.close()
+
+    def _whole(self, number: int) -> bool:
+        """Try a block until it is whole; False where it is given up, or a stop is wanted."""
+        work, session = self._work, self._session
+        block = schedule.block(self._key, number, work.rounds, session.options.seed)
+        for _ in range(ATTEMPTS):
+            if self._block(block):
+                return True
+            if session.stop.requested:
+                return False
+        session.listener.say(f"{work.prepared.condition.name}: given up, as block {number} failed {ATTEMPTS} times")
+        return False
+
+    def _block(self, block: Block) -> bool:
+        """One life of the workers: the warm-up, the rounds, and the line that says that the block is whole."""
+        session, work = self._session, self._work
+        life = uuid.uuid4().hex[:12]
+        environment = {PADDING: "x" * block.environment_bytes}
+        place = dataclasses.replace(self._place, environment=environment)
+        folder = place.work / ("x" * block.folder_length)
+        folder.mkdir(parents=True, exist_ok=True)
+        arms: dict[Side, Arm] = {}
+        try:
+            for side in SIDES:
+                if side in session.options.sides:
+                    arms[side] = make_arm(work.builds[side], work.prepared, side, place, session.options.limits)
+            for step in block.rounds:
+                done: dict[Side, Measurement] = {}
+                for trial in step.trials:
+                    if trial.side not in arms:
+                        continue
+                    if session.stop.requested:
+                        return False
+                    done[trial.side] = self._trial(trial, life, arms[trial.side], folder)
+                    failed = done[trial.side].status != "ok"
+                    if failed and (trial.phase == "warmup" or not arms[trial.side].usable):
+                        return False
+                if step.number:
+                    self._compare(done)
+            self._log.add(
+                BlockLine(
+                    session=session.name,
+                    key=self._key,
+                    life=life,
+                    block=block.number,
+                    environment_bytes=block.environment_bytes,
+                    folder_length=block.folder_length,
+                    ended_utc=utc_now(),
+                    state=machine.state(),
+                )
+            )
+            return True
+        finally:
+            for arm in arms.values():
+                arm.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _trial(self, trial: Trial, life: str, arm: Arm, parent: Path) -> Measurement:
+        """Run one trial in a folder of its own and keep what it gave, whatever that is."""
+        session, work = self._session, self._work
+        started, before, begin = utc_now(), load.snapshot(), time.perf_counter()
+        fields: dict[str, Any] = {"status": "ok"}
+        with store.trial_folder(parent) as folder:
+            try:
+                fields |= arm.run(trial, folder)
+                fields |= load.by_others(before, load.snapshot(), fields)
+                store.keep_transform(session.folder, fields["result_digest"], folder)
+                self._open_log(folder)
+            except TrialError as error:
+                status = "timeout" if error.timed_out else "failed"
+                fields |= {**error.facts, "status": status, "note": store.hide(str(error), self._private)}
+        self._check_version(work.builds[trial.side], fields.get("said", {}))
+        measurement = Measurement(
+            session=session.name,
+            key=self._key,
+            life=life,
+            block=trial.block,
+            round=trial.round,
+            side=trial.side,
+            position=trial.position,
+            phase=trial.phase,
+            started_utc=started,
+            jobs=work.prepared.jobs,
+            registrations=work.prepared.registrations,
+            **fields,
+        )
+        self._open_log(None)
+        self._log.add(measurement)
+        busy_s = time.perf_counter() - begin
+        failed = measurement.status != "ok"
+        self._failed += failed
+        session.summary.failed += failed
+        session.summary.measured += 1
+        session.summary.busy_s += busy_s
+        session.listener.trial_finished(work, measurement, busy_s)
+        return measurement
+
+    def _check_version(self, build: InstalledBuild, said: Mapping[str, str]) -> None:
+        """What runs must be what the build is called. Raises ConfigError."""
+        own = {"cli": "elastix", "api": "itk_elastix", "sitk": "simpleitk"}[build.build.path]
+        for name, stated in ((own, build.build.version), ("itk", build.facts.get("itk"))):
+            found = said.get(name)
+            if found and stated and _canonical(found) != _canonical(str(stated)):
+                raise ConfigError(
+                    f"{build.name} says that its {name.replace('_', '-')} is {found}, not {stated}: it is not "
+                    "the build that its name says, and its trial is not kept; delete it and fetch it again"
+                )
+
+    def _open_log(self, folder: Path | None) -> None:
+        """Write the session's and the condition's line before the first measurement.
+
+        Where nobody knows the fixed image's size before a build has read it, the first transform tells.
+        """
+        if self._log.opened:
+            return
+        work, inputs = self._work, self._work.prepared.inputs
+        if folder is not None and not inputs.size_px:
+            size = parameters.read(transform_files(folder)[-1]).values.get("Size", ())
+            inputs = dataclasses.replace(inputs, size_px=tuple(int(length) for length in size))
+            work.prepared.check_size(inputs.size_px)
+        self._log.open(
+            self._session.line(work),
+            ConditionLine(
+                session=self._session.name,
+                key=self._key,
+                experiment=work.experiment_name,
+                question=work.question,
+                comparison=work.comparison.name,
+                condition=work.prepared.condition,
+                inputs=inputs,
+                blocks=work.blocks,
+                rounds=work.rounds,
+            ),
+        )
+
+    def _compare(self, done: Mapping[Side, Measurement]) -> None:
+        """Compare the two results of a round."""
+        results = [done[side].result_digest for side in SIDES if side in done and done[side].status == "ok"]
+        if len(results) < len(SIDES) or None in results:
+            return
+        digests = (str(results[0]), str(results[1]))
+        if digests not in self._apart:
+            self._apart[digests] = self._log.apart(digests) or self._compared(digests)
+            if problem := self._apart[digests].problem:
+                self._session.listener.say(f"{self._work.prepared.condition.name}: results not compared: {problem}")
+        apart, first = self._apart[digests], done["base"]
+        self._log.add(
+            AgreementLine(
+                session=first.session,
+                key=first.key,
+                life=first.life,
+                block=first.block,
+                round=first.round,
+                digests=digests,
+                mean_px=apart.mean_px,
+                max_px=apart.max_px,
+                problem=apart.problem,
+            )
+        )
+
+    def _compared(self, digests: tuple[str, str]) -> Apart:
+        if digests[0] == digests[1]:
+            return Apart(0.0, 0.0)
+        kept = self._session.folder / store.TRANSFORMS
+        builds_here = [self._work.builds[side] for side in SIDES]
+        comparer = Comparer(self._work.prepared, builds_here, self._place, self._session.options.limits)
+        apart = comparer.compare(kept / digests[0], kept / digests[1])
+        return dataclasses.replace(apart, problem=store.hide(apart.problem, self._private)[:1000])
 
 
-def _end(header: Mapping[str, Any]) -> dict[str, Any]:
-    """The line after a condition: what the machine was like then."""
-    common = {name: header[name] for name in ("schema", "session", "machine", "pair")}
-    return {"kind": "end", **common, "ended_utc": store.utc_now(), "state": machine.state()}
+def _canonical(version: str) -> str:
+    return canonicalize_version(version, strip_trailing_zero=False)
 
 
-def _about(experiment: Experiment, work: Iterable[tuple[Experiment, Prepared]], rounds: int | None) -> dict[str, Any]:
-    """What the session line of an experiment's raw file says of the experiment; ``rounds`` replace its own."""
-    conditions = {
-        prepared.condition.name: {
-            **dataclasses.asdict(prepared.condition),
-            "parameter_files": [Path(name).name for name in prepared.condition.parameter_files],  # no folder of a user
-        }
-        for other, prepared in work
-        if other is experiment
-    }
-    return {
-        "name": experiment.name,
-        "question": experiment.question,
-        "rounds": rounds or experiment.rounds,
-        "own_rounds": {} if rounds else dict(experiment.own_rounds),
-        "conditions": conditions,
-    }
+def command_words(words: Iterable[str]) -> tuple[str, ...]:
+    """The words of a command without folders and file names: those are often people's names."""
 
+    def clean(word: str) -> str:
+        option, equals, value = word.rpartition("=") if word.startswith("-") else ("", "", word)
+        if _BUILD.fullmatch(value) or not (_FILE.search(value) or Path(value).exists()):
+            return word
+        return f"{option}{equals}FILE"
 
-def _record_unavailable(folder: Path, header: Mapping[str, Any], reason: str) -> None:
-    """One session line says why; it is not repeated on every run."""
-    file = folder / "unavailable.jsonl"
-    if any(line.get("note") == reason for line in store.read_lines(file)):
-        return
-    raw = store.RawFile(file)
-    raw.append({**header, "status": "unavailable", "note": reason})
-    raw.close()
+    return tuple(clean(word) for word in words)

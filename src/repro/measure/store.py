@@ -1,53 +1,36 @@
-"""Raw results on disk: append-only lines of JSON that survive a crash at any moment.
+"""Raw results on disk: append-only lines that survive a crash at any moment, and the transforms that they name.
 
-A line is written in one call and synced before the next trial starts. A crash can only tear the
-last line; the next writer cuts it off.
+A line is written in one call and synced before the next trial starts. A crash can only tear the last line; the next
+writer cuts it off.
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime
 import itertools
 import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-import psutil
 from filelock import FileLock, Timeout
 
+from repro.elastix.output import transform_files
 from repro.errors import StoreError
-from repro.layout import shown
+from repro.files import named_errors
+from repro.model import Line, read_line, write_line
+from repro.paths import shown
+from repro.text import scrub, utc_now
 
 WORK = ".work"
-"""Folder of what is of use only while a trial runs."""
-_FOLDER_OF_INITIAL = re.compile(rb'(\(InitialTransformParameters?FileName ")[^"\n]*[/\\]')
+"""Folder, in a machine's, of what is of use only while a trial runs."""
+LOGS = "logs"
+TRANSFORMS = "transforms"
+_FOLDER_OF_FILE = re.compile(rb'((?:^|\()InitialTransformParameters?FileName[ =\[]+")[^"\n]*[/\\]', re.MULTILINE)
 """elastix names the transform before this one by its path, and that names users and homes."""
-
-
-def utc_now() -> str:
-    """The time as ISO 8601 in UTC, to the millisecond."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-
-
-def read_lines(file: Path) -> Iterator[dict[str, Any]]:
-    """Every whole line of a raw file that is a JSON object."""
-    try:
-        content = file.read_bytes()
-    except FileNotFoundError:
-        return
-    for line in content.split(b"\n"):
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict):
-            yield value
 
 
 class RawFile:
@@ -68,9 +51,9 @@ class RawFile:
         if whole != len(content):
             self._stream.truncate(whole)
 
-    def append(self, line: Mapping[str, Any]) -> None:
+    def append(self, line: Line) -> None:
         """Write one line and have it on disk before returning; where that fails the file is as before."""
-        data = json.dumps(line, allow_nan=False).encode() + b"\n"
+        data = write_line(line).encode() + b"\n"
         end = os.fstat(self._stream.fileno()).st_size
         with named_errors(self.file):
             try:
@@ -89,56 +72,28 @@ class RawFile:
             self._stream.close()
 
 
-@contextlib.contextmanager
-def named_errors(place: Path) -> Iterator[None]:
-    """What the system refuses inside, as a StoreError that names the file and the cure."""
+def read_lines(file: Path) -> Iterator[Line]:
+    """Every line of a raw file that is one; what is damaged or of another version is passed over."""
     try:
-        yield
-    except OSError as error:
-        where = shown(Path(error.filename)) if isinstance(error.filename, str) else shown(place)
-        raise StoreError(
-            f"{where}: cannot be written: {error.strerror or error}; everything measured so far is kept: "
-            "make room, or choose another folder with --out, then run the same command again"
-        ) from error
-
-
-def drop_abandoned(file: Path) -> None:
-    """Remove what killed processes have left of writing this file: `.<name>.<process number>.tmp`."""
-    for temporary in file.parent.glob(f".{file.name}.*.tmp"):
-        number = temporary.name.split(".")[-2]
-        if number.isdecimal() and not psutil.pid_exists(int(number)):
-            temporary.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the folder's entries on disk, so that a new file outlives a power cut, where the system can."""
-    with contextlib.suppress(OSError):  # Windows and some network file systems cannot
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        content = file.read_bytes()
+    except FileNotFoundError:
+        return
+    for text in content.split(b"\n"):
+        with contextlib.suppress(ValueError):
+            yield read_line(text)
 
 
 def set_aside(file: Path) -> None:
     """Rename a raw file so that nothing reads it any more. Measurements are never deleted."""
     if file.exists():
-        taken = {other.name for other in file.parent.iterdir()}
-        free = (f"{file.name}.{number}.replaced" for number in itertools.count(1))
-        file.rename(file.with_name(next(name for name in free if name not in taken)))
-
-
-def work_folder(machine_folder: Path) -> Path:
-    """A new empty folder for one trial, on the disk that holds the results."""
-    work = machine_folder / WORK
-    with named_errors(work):
-        work.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix="trial-", dir=work))
+        names = (file.with_name(f"{file.name}.{number}.replaced") for number in itertools.count(1))
+        with named_errors(file):
+            file.rename(next(name for name in names if not name.exists()))
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a machine's results folder against a second run; trial folders that a killed run left are removed.
+    """Hold a machine's results folder against a second run; what a killed run left of its trials is removed.
 
     Raises StoreError saying who holds it. The lock is the system's, so it goes with its process.
     """
@@ -154,7 +109,7 @@ def locked(folder: Path) -> Iterator[None]:
             ) from error
     try:
         with named_errors(folder):
-            holder.write_text(json.dumps({"pid": os.getpid(), "since": utc_now()}))
+            holder.write_text(json.dumps({"pid": os.getpid(), "since": utc_now()}), encoding="utf-8")
         _clear_work(folder)
         yield
     finally:
@@ -165,7 +120,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 def _holder(file: Path) -> str:
     try:
-        held = json.loads(file.read_text())
+        held = json.loads(file.read_text(encoding="utf-8"))
         return f"process {held['pid']} since {held['since']}"
     except (OSError, ValueError, KeyError):
         return "another run"
@@ -176,32 +131,76 @@ def _clear_work(machine_folder: Path) -> None:
     shutil.rmtree(machine_folder / WORK, ignore_errors=True)
 
 
-def keep_transform(machine_folder: Path, digest: str, files: Sequence[Path]) -> None:
-    """Keep the transform files of a trial once for each different result, named by its digest.
+@contextlib.contextmanager
+def trial_folder(parent: Path) -> Iterator[Path]:
+    """A new empty folder for one trial, gone afterwards."""
+    with named_errors(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="trial-", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
-    The folder appears whole or not at all, and is on disk before the measurement that names it.
+
+def keep_transform(machine_folder: Path, digest: str, folder: Path) -> None:
+    """Keep the transforms that a registration left in the folder, once for each different result, under its digest.
+
+    They appear whole or not at all, and are on disk before the measurement that names them.
     """
-    target = machine_folder / "transforms" / digest
+    target = machine_folder / TRANSFORMS / digest
     if target.exists():
         return
-    work = work_folder(machine_folder)
-    temporary = work / digest  # with the rights of any folder; the work folder is private
+    with trial_folder(machine_folder / WORK) as work, named_errors(target):
+        temporary = work / digest  # with the rights of any folder; the work folder is private
+        temporary.mkdir()
+        for file in transform_files(folder):
+            with (temporary / file.name).open("wb") as copy:
+                copy.write(_FOLDER_OF_FILE.sub(rb"\1", file.read_bytes()))
+                copy.flush()
+                os.fsync(copy.fileno())
+        target.parent.mkdir(exist_ok=True)
+        temporary.replace(target)
+        _sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def clean_logs(machine_folder: Path, private: Mapping[str, str]) -> Iterator[None]:
+    """Take what names users, homes and images out of the logs at the end of a session, also of one that failed."""
     try:
-        with named_errors(target):
-            temporary.mkdir()
-            for file in files:
-                with (temporary / file.name).open("wb") as copy:
-                    copy.write(_FOLDER_OF_INITIAL.sub(rb"\1", file.read_bytes()))
-                    copy.flush()
-                    os.fsync(copy.fileno())
-            target.parent.mkdir(exist_ok=True)
-            temporary.replace(target)
-            _sync_folder(target.parent)
+        yield
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        for log in sorted((machine_folder / LOGS).glob("*.log")):
+            with contextlib.suppress(OSError):
+                text = log.read_text(encoding="utf-8", errors="replace")
+                log.write_text(hide(text, private), encoding="utf-8")
 
 
-def transform_files(machine_folder: Path, digest: str) -> list[Path]:
-    """The kept transform files of a result, in the order of the parameter files."""
-    found = (machine_folder / "transforms" / digest).glob("TransformParameters.*.txt")
-    return sorted(found, key=lambda file: int(file.name.split(".")[1]))
+def hide(text: str, private: Mapping[str, str]) -> str:
+    """The text without the names of the user's files, homes and machine; file names are often patients' names."""
+    for name in sorted(private, key=len, reverse=True):
+        text = text.replace(name, private[name])
+    return scrub(text)
+
+
+def private_names(files: Mapping[str, Path]) -> dict[str, str]:
+    """Every way in which elastix may name these files -> what stands for it: ``<fixed>``."""
+    found: dict[str, str] = {}
+    for what, file in files.items():
+        found |= dict.fromkeys((str(file), file.as_posix(), file.name), f"<{what}>")
+    return {name: word for name, word in found.items() if len(name) > 3}
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the folder's entries on disk, so that a new file outlives a power cut, where the system can."""
+    with contextlib.suppress(OSError):  # Windows and some network file systems cannot
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def raw_file(machine_folder: Path, experiment: str, comparison: str) -> Path:
+    """Where the lines of an experiment of a comparison stand."""
+    return machine_folder / experiment / f"{re.sub('[ :/]', '_', comparison)}.jsonl"

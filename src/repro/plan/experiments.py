@@ -1,53 +1,159 @@
-"""Read experiments.toml: named lists of conditions, each answering one question."""
+"""experiments.toml: named lists of conditions, each list answering one question."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Annotated, Any, Literal
 
-from repro.builds.config import Table, read_toml
+from pydantic import BeforeValidator, Field
+
+from repro import files
 from repro.errors import ConfigError
-from repro.layout import EXPERIMENTS_TOML, PARAMETER_FILES, shown
 from repro.model import (
-    FROM_NOTHING,
-    SHARE,
-    STRATEGIES,
-    THREADERS,
-    Cache,
+    SIDES,
+    Arm,
+    BatchCondition,
+    Build,
     Condition,
-    Experiment,
-    LoadBy,
-    Loading,
-    Measures,
     Path_,
+    Registration,
+    RegistrationCondition,
     Settings,
+    Side,
+    Strategy,
+    Threader,
+    Threads,
     ThreadsBy,
 )
+from repro.paths import EXPERIMENTS_TOML, shown
 
-CUSTOM_IMAGES = "custom"
-MOST_ROUNDS = 10_000
-MOST_TRIALS = 100
-"""Of an arm in a round."""
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,59}")
-"""Names of experiments and conditions: they become names of files."""
-_SHARED = (
-    *("parameter_files", "images", "cli", "api", "overrides", "machine_threads", "arms"),
-    *("measures", "loading", "jobs", "strategy", "registrations"),
-)
+MOST_BLOCKS = 1_000
+MOST_ROUNDS = 1_000
+MOST_THREADS = 4_096
+MOST_JOBS = 1_024
+MOST_REGISTRATIONS = 100_000
+DEFAULT_BLOCKS, DEFAULT_ROUNDS = 6, 2
+SHORTENING = ("NumberOfResolutions", "MaximumNumberOfIterations")
+"""Parameters by which an experiment makes our own files shorter."""
+
+Builds = Literal["pairs", "releases", "newest"]
+"""``pairs``: each pair; ``releases``: every api build against the newest pair's cli; ``newest``: the newest pair."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionSpec:
+    """A condition whose builds are still open."""
+
+    name: str
+    paths: tuple[Path_, Path_]
+    """Of the base and of the other."""
+    settings: Mapping[Path_, Settings]
+    own_settings: Mapping[Side, Settings]
+    """Of an arm alone, in place of its path's."""
+    registration: Registration
+    machine_threads: int | None
+    strategy: Strategy | None
+    """None: one registration a trial."""
+    jobs: int | Literal["cores"]
+    registrations: int | Literal["jobs"]
+    blocks: int
+    rounds: int
+
+    def between(self, base: Build, other: Build) -> Condition:
+        """The condition with these builds; a build of another path than planned gets the settings of its own path."""
+        arms = {
+            side: Arm(build, self._settings(side, build.path)) for side, build in zip(SIDES, (base, other), strict=True)
+        }
+        if self.strategy is None:
+            return RegistrationCondition(
+                self.name, arms["base"], arms["other"], self.registration, self.machine_threads
+            )
+        return BatchCondition(
+            self.name,
+            arms["base"],
+            arms["other"],
+            self.registration,
+            self.strategy,
+            self.jobs,
+            self.registrations,
+            self.machine_threads,
+        )
+
+    def with_threads(self, threads: Threads) -> ConditionSpec:
+        """Another number of threads asked for, wherever any is asked for."""
+
+        def changed(settings: Settings) -> Settings:
+            return settings if settings.threads == "default" else dataclasses.replace(settings, threads=threads)
+
+        return dataclasses.replace(
+            self,
+            settings={path: changed(settings) for path, settings in self.settings.items()},
+            own_settings={side: changed(settings) for side, settings in self.own_settings.items()},
+        )
+
+    def _settings(self, side: Side, path: Path_) -> Settings:
+        if side in self.own_settings and path == self.paths[SIDES.index(side)]:
+            return self.own_settings[side]
+        return self.settings.get(path, Settings(by="option" if path == "cli" else "method"))
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A question, and the conditions that answer it."""
+
+    name: str
+    question: str
+    conditions: tuple[ConditionSpec, ...]
+    blocks: int
+    """At most, unless a condition has its own."""
+    rounds: int
+    """In a block."""
+    builds: Builds
+
+    def with_threads(self, threads: Threads) -> Experiment:
+        """Every condition with another number of threads asked for, wherever any is asked for."""
+        return dataclasses.replace(self, conditions=tuple(one.with_threads(threads) for one in self.conditions))
+
+    def with_files(self, parameter_files: Sequence[str] = (), images: str = "") -> tuple[Experiment, str]:
+        """The experiment on the user's parameter files and images (names as raw lines have them), and what to say.
+
+        A parameter file given by the user keeps its own iterations and resolutions. What else a condition changes, such
+        as the number of bins, is what it is about: it is put over the user's file, and said.
+        """
+        conditions, left_out, put_over = [], set(), set()
+        for one in self.conditions:
+            kept = tuple(pair for pair in one.registration.overrides if pair[0] not in SHORTENING)
+            registration = dataclasses.replace(one.registration, images=images or one.registration.images)
+            if parameter_files:
+                left_out |= set(registration.overrides) - set(kept)
+                put_over |= {f"{name} {value} ({one.name})" for name, value in kept}
+                registration = dataclasses.replace(registration, parameter_files=tuple(parameter_files), overrides=kept)
+            conditions.append(dataclasses.replace(one, registration=registration))
+        notes = []
+        if left_out:
+            words = ", ".join(sorted({name for name, _ in left_out}))
+            notes.append(f"{self.name}: {words} are those of your parameter file")
+        if put_over:
+            notes.append(f"{self.name} puts over your parameter file: {', '.join(sorted(put_over))}")
+        return dataclasses.replace(self, conditions=tuple(conditions)), "; ".join(notes)
+
+    def with_jobs(self, jobs: Sequence[int], cores: int) -> Experiment:
+        """Batches with these numbers of jobs; none given: the experiment's own, up to twice the physical cores."""
+        if jobs:
+            made = [other for one in self.conditions for other in _with_jobs(one, jobs)]
+            conditions = tuple({one.name: one for one in made}.values())
+        else:
+            conditions = tuple(one for one in self.conditions if one.jobs == "cores" or one.jobs <= 2 * cores)
+        return dataclasses.replace(self, conditions=conditions)
 
 
 def load_experiments(file: Path = EXPERIMENTS_TOML) -> dict[str, Experiment]:
-    """Every experiment by name, in the order of the file.
-
-    Raises ConfigError naming file, line and key.
-    """
-    root = read_toml(file)
-    root.only("experiment")
-    tables = root.table("experiment")
-    return {name: _experiment(tables.table(name), name) for name in tables.values}
+    """Every experiment by name, in the order of the file. Raises ConfigError naming file and key."""
+    tables = files.read_toml(file, _File).experiment
+    return {name: _experiment(name, table, f"{shown(file)}: experiment {name!r}") for name, table in tables.items()}
 
 
 def choose(known: Mapping[str, Experiment], names: Iterable[str], file: Path = EXPERIMENTS_TOML) -> list[Experiment]:
@@ -60,153 +166,154 @@ def choose(known: Mapping[str, Experiment], names: Iterable[str], file: Path = E
     return chosen
 
 
-def parameter_path(name: str) -> Path:
-    """A parameter file by its name in params/elastix, or by its path. Raises ConfigError."""
-    for path in (PARAMETER_FILES / name, Path(name)):
-        if path.is_file():
-            return path.resolve()
-    raise ConfigError(f"no parameter file {name!r}, neither in {shown(PARAMETER_FILES)} nor as a path; check the name")
+# ---- the file, as pydantic reads it ---------------------------------------------------------------------------------
 
 
-def with_threads(condition: Condition, threads: int) -> Condition:
-    """The condition with another number of threads asked for, wherever it asks for any."""
+def _number_or(most: int, *words: str) -> BeforeValidator:
+    """A whole number from 1 to ``most``, or one of the words."""
 
-    def changed(settings: Settings) -> Settings:
-        return settings if settings.threads is None else dataclasses.replace(settings, threads=threads)
+    def check(value: Any) -> Any:
+        if value in words or (type(value) is int and 1 <= value <= most):
+            return value
+        choices = "".join(f", or {word!r}" for word in words)
+        raise ValueError(f"must be a whole number from 1 to {most}{choices}")
 
-    return dataclasses.replace(condition, cli=changed(condition.cli), api=changed(condition.api))
-
-
-def fitted(experiment: Experiment, jobs: Sequence[int], cores: int) -> Experiment:
-    """The experiment with these jobs in its strategies' conditions; none: its own, up to twice the physical cores."""
-    conditions = list(experiment.conditions)
-    if jobs and all(one.strategy and one.measures == "registration" for one in conditions):
-        conditions = [other for one in conditions for other in _with_jobs(one, jobs)]
-        conditions = list({one.name: one for one in conditions}.values())
-    elif not jobs:
-        conditions = [one for one in conditions if one.jobs <= 2 * cores]
-    return dataclasses.replace(experiment, conditions=tuple(conditions))
+    return BeforeValidator(check)
 
 
-def _with_jobs(condition: Condition, jobs: Iterable[int]) -> list[Condition]:
-    """The condition once for each number of jobs, which ends its name."""
-    name = condition.name.removesuffix(f"-{condition.jobs}")
-    return [dataclasses.replace(condition, name=f"{name}-{number}", jobs=number) for number in jobs]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,59}$")]
+"""Of experiments and conditions: they become names of files."""
+_Blocks = Annotated[int, _number_or(MOST_BLOCKS)]
+_Rounds = Annotated[int, _number_or(MOST_ROUNDS)]
+_Threads = Annotated[Threads, _number_or(MOST_THREADS, "cores", "share", "default")]
+_Registrations = Annotated[int | Literal["jobs"], _number_or(MOST_REGISTRATIONS, "jobs")]
 
 
-def _experiment(table: Table, name: str) -> Experiment:
-    table.only("question", "rounds", "trials", "releases", "condition", *_SHARED)
-    if not _NAME.fullmatch(name):
-        raise table.fail(None, f"{name!r} must be letters, digits and . _ + - only, at most 60 of them")
-    listed = table.get("condition", list)
-    conditions: list[Condition] = []
-    own_rounds: dict[str, int] = {}
-    for number, entry in enumerate(listed):
-        if not isinstance(entry, dict):
-            raise table.fail("condition", f"entry {number + 1} must be a table: write [[experiment.{name}.condition]]")
-        merged = {key: table.values[key] for key in _SHARED if key in table.values} | entry
-        own = table.nth("condition", number, merged)
-        made = _conditions(own)
-        conditions += made
-        if "rounds" in entry:
-            own_rounds |= dict.fromkeys((condition.name for condition in made), _rounds(own))
-    names = [condition.name for condition in conditions]
-    if not names or len(set(names)) != len(names):
-        raise table.fail("condition", f"needs at least one condition, each with a name of its own; found {names}")
-    return Experiment(
-        name,
-        question=table.get("question", str),
-        conditions=tuple(conditions),
-        rounds=_rounds(table),
-        own_rounds=own_rounds,
-        trials=_count(table, "trials", 1, least=1, most=MOST_TRIALS),
-        releases=table.get("releases", bool, False),
-    )
+@dataclass(frozen=True)
+class _Settings(files.Strict):
+    threads: _Threads = "default"
+    by: ThreadsBy | None = None
+    threader: Threader | None = None
 
 
-def _rounds(table: Table) -> int:
-    return _count(table, "rounds", 10, least=1, most=MOST_ROUNDS)
+@dataclass(frozen=True, kw_only=True)
+class _Arm(_Settings):
+    path: Path_
 
 
-def _conditions(table: Table) -> list[Condition]:
+def _arm(value: Any) -> Any:
+    """The name of a path stands for an arm without settings of its own."""
+    return {"path": value} if isinstance(value, str) else value
+
+
+def _jobs(value: Any) -> Any:
+    numbers = value if isinstance(value, list) and value else [value]
+    if value == "cores" or all(type(number) is int and 1 <= number <= MOST_JOBS for number in numbers):
+        return value
+    raise ValueError(f"must be a whole number from 1 to {MOST_JOBS}, a list of them, or 'cores'")
+
+
+def _as_text(value: Any) -> Any:
+    """A number may stand without quotes."""
+    return str(value) if type(value) in (int, float) else value
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shared(files.Strict):
+    """Keys of an experiment that hold for all its conditions, and of a condition."""
+
+    parameter_files: Annotated[tuple[str, ...], Field(min_length=1, max_length=20)] | None = None
+    images: str | None = None
+    base: Annotated[_Arm, BeforeValidator(_arm)] | None = None
+    other: Annotated[_Arm, BeforeValidator(_arm)] | None = None
+    cli: _Settings | None = None
+    api: _Settings | None = None
+    sitk: _Settings | None = None
+    overrides: dict[str, Annotated[str, BeforeValidator(_as_text)]] = field(default_factory=dict)
+    pixels: Literal["float", "double"] | None = None
+    machine_threads: Annotated[int, _number_or(MOST_THREADS)] | None = None
+    strategy: Strategy | None = None
+    jobs: Annotated[int | Literal["cores"] | tuple[int, ...], BeforeValidator(_jobs)] | None = None
+    registrations: _Registrations | None = None
+    blocks: _Blocks | None = None
+    rounds: _Rounds | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Condition(_Shared):
+    name: Name
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Experiment(_Shared):
+    question: Annotated[str, Field(min_length=1)]
+    builds: Builds = "pairs"
+    condition: Annotated[tuple[_Condition, ...], Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class _File(files.Strict):
+    experiment: dict[Name, _Experiment]
+
+
+def _experiment(name: str, table: _Experiment, where: str) -> Experiment:
+    blocks, rounds = table.blocks or DEFAULT_BLOCKS, table.rounds or DEFAULT_ROUNDS
+    conditions = [made for one in table.condition for made in _conditions(one, table, (blocks, rounds), where)]
+    names = [one.name for one in conditions]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"{where}: two conditions have the same name; give each its own: {', '.join(names)}")
+    return Experiment(name, table.question, tuple(conditions), blocks, rounds, table.builds)
+
+
+def _conditions(own: _Condition, table: _Experiment, sizes: tuple[int, int], where: str) -> list[ConditionSpec]:
     """One condition, or one for each number in a list of jobs."""
-    jobs = table.values.get("jobs", 1)
-    numbers = jobs if isinstance(jobs, list) else [jobs]
-    if not all(type(number) is int and number >= 0 for number in numbers):
-        raise table.fail("jobs", f"{jobs!r} must be a whole number from 0, or a list of them")
-    condition = dataclasses.replace(_condition(table), jobs=numbers[0])
-    return [condition] if not isinstance(jobs, list) else _with_jobs(condition, numbers)
+    where = f"{where}, condition {own.name!r}"
 
+    def chosen(key: str) -> Any:
+        value = getattr(own, key)
+        return getattr(table, key) if value is None else value
 
-def _condition(table: Table) -> Condition:
-    table.only("name", "rounds", *_SHARED)
-    name = table.get("name", str)
-    if not _NAME.fullmatch(name):
-        raise table.fail("name", f"{name!r} must be letters, digits and . _ + - only, at most 60 of them")
-    machine_threads = table.get("machine_threads", int, -1)
-    if machine_threads == 0 or machine_threads < -1:
-        raise table.fail("machine_threads", f"{machine_threads} must be at least 1")
-    overrides = table.table("overrides", optional=True)
-    arms = table.texts("arms") or ("cli", "api")
-    if len(arms) != 2 or not set(arms) <= {"cli", "api"}:
-        raise table.fail("arms", 'must be two of "cli" and "api"')
-    measures = _one_of(table, "measures", Measures, "registration")
-    return Condition(
-        name=name,
-        parameter_files=table.texts("parameter_files"),
-        images=table.get("images", str),
-        cli=_settings(table.table("cli", optional=True), "option"),
-        api=_settings(table.table("api", optional=True), "method"),
-        overrides=tuple((key, overrides.get(key, str)) for key in overrides.values),
-        machine_threads=None if machine_threads == -1 else machine_threads,
-        arms=cast("tuple[Path_, Path_]", arms),
-        strategy=_strategy(table, measures),
-        measures=measures,
-        loading=_loading(table.table("loading", optional=True)) if measures == "loading" else None,
-        registrations=_count(table, "registrations", 0, least=1),
+    parameter_files, image_set, jobs = chosen("parameter_files"), chosen("images"), chosen("jobs")
+    if not (parameter_files and image_set):
+        raise ConfigError(f"{where}: 'parameter_files' and 'images' say what is registered; give both")
+    arms: dict[Side, _Arm] = {"base": chosen("base") or _Arm(path="cli"), "other": chosen("other") or _Arm(path="api")}
+    with_own: dict[Side, _Arm] = {side: arm for side, arm in arms.items() if arm != _Arm(path=arm.path)}
+    by_path: dict[Path_, _Settings] = {path: chosen(path) for path in ("cli", "api", "sitk") if chosen(path)}
+    strategy, numbers = chosen("strategy"), jobs if isinstance(jobs, tuple) else ()
+    if strategy is None and (jobs is not None or chosen("registrations") is not None):
+        raise ConfigError(f"{where}: 'jobs' and 'registrations' need a 'strategy'; give one, or leave them out")
+    spec = ConditionSpec(
+        name=own.name,
+        paths=(arms["base"].path, arms["other"].path),
+        settings={path: _settings(path, settings, where) for path, settings in by_path.items()},
+        own_settings={side: _settings(arm.path, arm, where) for side, arm in with_own.items()},
+        registration=Registration(
+            parameter_files,
+            image_set,
+            tuple((table.overrides | own.overrides).items()),
+            chosen("pixels") or "float",
+        ),
+        machine_threads=chosen("machine_threads"),
+        strategy=strategy,
+        jobs=numbers[0] if numbers else jobs or 1,
+        registrations=chosen("registrations") or "jobs",
+        blocks=own.blocks or sizes[0],
+        rounds=own.rounds or sizes[1],
     )
+    return _with_jobs(spec, numbers) if numbers else [spec]
 
 
-def _loading(table: Table) -> Loading:
-    table.only("by", "cache", "bytecode")
-    by, cache = _one_of(table, "by", LoadBy, "posted"), _one_of(table, "cache", Cache, "warm")
-    return Loading(by, cache, table.get("bytecode", bool, True))
+def _with_jobs(spec: ConditionSpec, jobs: Iterable[int]) -> list[ConditionSpec]:
+    """The condition once for each number of jobs, which ends its name; one without a strategy as it is."""
+    if spec.strategy is None:
+        return [spec]
+    name = spec.name.removesuffix(f"-{spec.jobs}")
+    return [dataclasses.replace(spec, name=f"{name}-{number}", jobs=number) for number in jobs]
 
 
-def _strategy(table: Table, measures: Measures) -> str:
-    strategy = table.get("strategy", str, "")
-    known = FROM_NOTHING if measures == "first-result" else ("", *(STRATEGIES if measures == "registration" else ()))
-    if strategy not in known:
-        raise table.fail("strategy", f"{strategy!r} must be one of {', '.join(filter(None, known))}")
-    if measures == "first-result" and strategy != "recipe" and table.get("jobs", int, 1) != 1:
-        raise table.fail("jobs", f"{strategy!r} does one job at a time; leave it out")
-    return strategy
-
-
-def _one_of(table: Table, key: str, words: Any, default: str) -> Any:
-    """The text under the key, which is one of a Literal's words."""
-    word = table.get(key, str, default)
-    if word not in get_args(words):
-        raise table.fail(key, f"{word!r} must be one of {', '.join(filter(None, get_args(words)))}")
-    return word
-
-
-def _count(table: Table, key: str, default: int, *, least: int, most: int | None = None) -> int:
-    count = table.get(key, int, default)
-    if key in table.values and (count < least or (most is not None and count > most)):
-        raise table.fail(key, f"{count} must be at least {least}{f' and at most {most}' if most else ''}")
-    return count
-
-
-def _settings(table: Table, by_default: ThreadsBy) -> Settings:
-    table.only("threads", "by", "threader")
-    share = table.values.get("threads") == "share"
-    threads = SHARE if share else table.get("threads", int, -1)
-    if threads < -1 and not share:
-        raise table.fail("threads", f"{threads} must be at least 0, which stands for the physical cores")
-    asked = share or threads >= 0
-    by = _one_of(table, "by", ThreadsBy, by_default if asked else "none")
-    threader = table.get("threader", str, "")
-    if threader and threader not in THREADERS:
-        raise table.fail("threader", f"{threader!r} must be one of {', '.join(THREADERS)}")
-    return Settings(threads if asked else None, by, threader or None)
+def _settings(path: Path_, given: _Settings, where: str) -> Settings:
+    ways: tuple[ThreadsBy, ...] = ("option",) if path == "cli" else ("method", "parameter")
+    by = given.by or ways[0]
+    if by not in ways:
+        raise ConfigError(f"{where}: a {path} arm is asked for threads by {' or '.join(ways)}, not by {by!r}")
+    return Settings(given.threads, by, given.threader)

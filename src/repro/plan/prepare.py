@@ -1,21 +1,35 @@
-"""Make a condition ready to run: check its inputs and write the parameter files elastix gets.
+"""A condition made ready to run: its inputs found and checked, the parameter files as elastix gets them.
 
-Everything that can be wrong with what the user gave is found here, before anything long starts.
+What is wrong with what the user gave is found here, before anything long starts.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro.elastix import imagefiles, parameters
+from repro import files
+from repro.elastix import parameters
 from repro.elastix.parameters import ParameterFile
 from repro.errors import ConfigError
-from repro.layout import shown
-from repro.model import SHARE, Condition, Inputs, Path_, Settings
-from repro.plan.experiments import parameter_path
+from repro.model import BatchCondition, Condition, Inputs, Side, condition_key, digest
+from repro.paths import PARAMETER_FILES, called_from, shown
+from repro.plan import images as image_sets
 from repro.plan.images import ImageSet
+
+OUTPUT_FORMAT = (
+    "ITKTransformOutputFileNameExtension",
+    "OutputTransformParameterFileFormat",
+    "UseBinaryFormatForTransformationParameters",
+)
+"""Parameters that decide how transforms are written, not what they are. They are left out, so that the results of both
+paths can be read and compared."""
+FILE_NAMES = ("SubTransforms", "InitialTransformParameterFileName", "InitialTransformParametersFileName")
+"""Parameters that name files, which elastix looks for where it is called."""
+_NONE = "NoInitialTransform"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,90 +39,145 @@ class Prepared:
     condition: Condition
     images: ImageSet
     parameter_texts: tuple[str, ...]
-    """The parameter files as both paths get them, overrides applied."""
-    transform: str
+    """The parameter files as all paths get them, overrides applied."""
+    inputs: Inputs
     physical_cores: int
+    dimension: int | None = None
+    """Of the images, as the parameter files have it; None: they leave it to the images."""
+    notes: tuple[str, ...] = ()
+    """What the user should be told, once."""
 
     @property
-    def inputs(self) -> Inputs:
-        """Digests of everything that the registration reads."""
-        params = hashlib.sha256("\0".join(self.parameter_texts).encode()).hexdigest()
-        return Inputs(self.images.fixed_sha256, self.images.moving_sha256, params)
-
-    def threads(self, path: Path_) -> int | None:
-        """Threads that the path is asked for: 0 and SHARE resolved."""
-        settings: Settings = self.condition.settings(path)
-        if settings.threads == SHARE:
-            return max(1, self.physical_cores // self.jobs)
-        return self.physical_cores if settings.threads == 0 else settings.threads
+    def key(self) -> str:
+        """The condition's key."""
+        return condition_key(self.condition, self.inputs)
 
     @property
     def jobs(self) -> int:
-        """Registrations side by side: 0 resolved to the physical cores."""
-        return self.condition.jobs or self.physical_cores
+        """Registrations side by side; 1 where the condition is no batch."""
+        if not isinstance(self.condition, BatchCondition):
+            return 1
+        return self.physical_cores if self.condition.jobs == "cores" else self.condition.jobs
 
     @property
     def registrations(self) -> int:
         """Registrations of a trial."""
-        return self.condition.registrations or self.jobs
+        if not isinstance(self.condition, BatchCondition):
+            return 1
+        return self.jobs if self.condition.registrations == "jobs" else self.condition.registrations
+
+    def threads(self, side: Side) -> int | None:
+        """Threads that the arm is asked to use; None: it is not asked."""
+        asked = self.condition.arm(side).settings.threads
+        if asked == "default":
+            return None
+        if asked == "share":
+            return max(1, self.physical_cores // self.jobs)
+        return self.physical_cores if asked == "cores" else asked
+
+    def check_size(self, size_px: Sequence[int]) -> None:
+        """Raise ConfigError where the parameter files are for images of another dimension than the build has read."""
+        if self.dimension is not None and len(size_px) != self.dimension:
+            names = ", ".join(self.condition.registration.parameter_files)
+            raise ConfigError(
+                f"the images are {len(size_px)}-D, {names} is for {self.dimension}-D images (FixedImageDimension); "
+                "give other images or another --params"
+            )
 
     def write_parameters(self, folder: Path) -> tuple[Path, ...]:
         """Write the parameter files into the folder, in the order in which they run."""
         folder.mkdir(parents=True, exist_ok=True)
-        files = []
+        written = []
         for index, text in enumerate(self.parameter_texts):
             file = folder / f"parameters.{index}.txt"
-            file.write_text(text, encoding="utf-8")
-            files.append(file)
-        return tuple(files)
+            file.write_text(text, encoding="utf-8", newline="\n")
+            written.append(file)
+        return tuple(written)
 
 
-def prepare(condition: Condition, images: ImageSet, physical_cores: int) -> Prepared:
+def prepare(condition: Condition, images: ImageSet, physical_cores: int, cwd: Path | None = None) -> Prepared:
     """The condition with its inputs read and checked.
 
-    Raises ConfigError: a missing or malformed parameter file, an unreadable image, images of
-    different dimensions, or a dimension that the parameter file does not expect.
+    Parameter files are ours of params/elastix, else files of the user, found from ``cwd`` (default: where the command
+    was typed). The condition of the result names those ``custom-1.txt``, ...: it goes into raw lines.
+    Raises ConfigError.
     """
-    read = [parameters.read(parameter_path(name)) for name in condition.parameter_files]
-    if not read:
-        raise ConfigError(f"condition {condition.name!r} names no parameter file; give one with parameter_files")
-    files = [parameters.override(file, condition.overrides) for file in read]
-    _check_dimensions(images, files, condition)
-    return Prepared(
-        condition=condition,
-        images=images,
-        parameter_texts=tuple(file.text() for file in files),
-        transform=" + ".join(file.transform for file in files),
-        physical_cores=physical_cores,
-    )
-
-
-def custom_images(fixed: Path, moving: Path) -> ImageSet:
-    """Images given by the user, by path. Raises ConfigError where one cannot be read."""
-    for file in (fixed, moving):
-        imagefiles.dimension(file)
-    return ImageSet("custom", fixed.resolve(), moving.resolve(), _sha256(fixed), _sha256(moving), "")
-
-
-def _check_dimensions(images: ImageSet, files: list[ParameterFile], condition: Condition) -> None:
-    found = {file: imagefiles.dimension(file) for file in (images.fixed, images.moving)}
-    expected = {file.dimension for file in files if file.dimension is not None}
-    for image, dimension in found.items():
-        if dimension is None:
-            continue
-        if dimension not in (2, 3):
-            raise ConfigError(f"image {shown(image)} is {dimension}-D; only 2-D and 3-D images can be registered here")
-        if expected and dimension not in expected:
-            raise ConfigError(
-                f"image {shown(image)} is {dimension}-D, but {', '.join(condition.parameter_files)} expects "
-                f"{'-D, '.join(map(str, sorted(expected)))}-D images; give other images or another --params"
-            )
-    if len(set(found.values()) - {None}) > 1:
-        raise ConfigError(
-            f"{shown(images.fixed)} and {shown(images.moving)} have different dimensions; give two images of the same"
+    cwd = cwd or called_from()
+    registration = condition.registration
+    found = [_parameter_file(name, cwd) for name in registration.parameter_files]
+    read = [parameters.override(parameters.read(file), registration.overrides) for file in found]
+    names, notes = [], []
+    for number, file in enumerate(found, start=1):
+        ours = file.parent == PARAMETER_FILES
+        names.append(file.name if ours else f"custom-{number}.txt")
+    if left_out := sorted({key for file in read for key in OUTPUT_FORMAT if key in file.values}):
+        notes.append(
+            f"{', '.join(left_out)} is left out: transforms are written as text, so that results can be compared"
         )
+    read = [parameters.without(file, OUTPUT_FORMAT) for file in read]
+    inside = [_files_inside(file, cwd) for file in read]
+    dimensions = {file.dimension for file in read} - {None}
+    if len(dimensions) > 1:
+        raise ConfigError(f"{', '.join(names)} are for images of different dimensions; give files of one dimension")
+    named = digest([files.sha256(file) for one in inside for file in one.values()]) if any(inside) else ""
+    prepared = Prepared(
+        condition=dataclasses.replace(
+            condition, registration=dataclasses.replace(registration, parameter_files=tuple(names))
+        ),
+        images=images,
+        parameter_texts=tuple(
+            parameters.override(file, _absolute(file, one)).text() for file, one in zip(read, inside, strict=True)
+        ),
+        inputs=Inputs(
+            fixed_sha256=images.fixed_sha256,
+            moving_sha256=images.moving_sha256,
+            params_sha256=hashlib.sha256("\0".join(file.text() for file in read).encode()).hexdigest(),
+            extra_sha256=digest([images.extra_sha256, named]) if named else images.extra_sha256,
+            size_px=images.size_px,
+            transform=" + ".join(file.transform for file in read),
+            metric=" + ".join(" ".join(file.values.get("Metric", ())) for file in read),
+        ),
+        physical_cores=physical_cores,
+        dimension=next(iter(dimensions), None),
+        notes=tuple(notes),
+    )
+    if images.size_px:
+        prepared.check_size(images.size_px)
+    return prepared
 
 
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def given_parameters(words: Sequence[str], cwd: Path | None = None) -> list[str]:
+    """What the user gave with --params: his own files, as absolute paths, before ours of the same name.
+
+    Raises ConfigError that says where a name was looked for.
+    """
+    folder = cwd or called_from()
+    found = []
+    for word in words:
+        own = folder / Path(word).expanduser()
+        if own.is_file():
+            found.append(str(image_sets.find(own, "--params")))
+        elif (PARAMETER_FILES / word).is_file():
+            found.append(word)
+        else:
+            raise ConfigError(
+                f"--params {word}: there is no such file in {folder}, where the command was started, nor in "
+                f"{shown(PARAMETER_FILES)}; check the name"
+            )
+    return found
+
+
+def _parameter_file(name: str, cwd: Path) -> Path:
+    ours = PARAMETER_FILES / name
+    return ours if ours.is_file() else image_sets.find(name, "parameter file", cwd)
+
+
+def _files_inside(file: ParameterFile, cwd: Path) -> dict[str, Path]:
+    """The files that a parameter file names, by their names in it, found from where the command was typed."""
+    names = [value for key in FILE_NAMES for value in file.values.get(key, ()) if value != _NONE]
+    return {name: image_sets.find(name, f"{file.source} names the file", cwd) for name in names}
+
+
+def _absolute(file: ParameterFile, inside: dict[str, Path]) -> list[tuple[str, str]]:
+    keys = [key for key in FILE_NAMES if inside and key in file.values]
+    return [(key, " ".join(f'"{inside.get(value, value)}"' for value in file.values[key])) for key in keys]

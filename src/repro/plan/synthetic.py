@@ -1,9 +1,8 @@
-"""The image pair that needs no network: round blobs, and the same turned by 15 degrees.
+"""Image pairs that need no network: round blobs, and the same turned by 15 degrees.
 
-Both images are evaluated from one formula, so turning them resamples nothing and the true
-transform is known. Run as ``python -m repro.plan.synthetic`` it writes the committed pair anew; the
-same seed gives the same bytes everywhere (``random.Random.random`` keeps its sequence across
-Python versions, as its documentation says).
+Both images are evaluated from one formula, so turning them resamples nothing and the true transform is known. Run as
+``python -m repro.plan.synthetic`` it writes the committed pair anew; the same seed gives the same bytes everywhere
+(``random.Random.random`` keeps its sequence across Python versions, as its documentation says).
 """
 
 from __future__ import annotations
@@ -17,86 +16,106 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from repro import layout
+from repro.paths import DATA
 
 DEGREES = 15.0
-SHAPE = (256, 254)
+SIZE_PX = (256, 254)
 """Width and height of the committed pair, as of the posted images."""
 SEED = 20260324
-_BACKGROUND, _EDGE_PX = 40.0, 1.5
-_RADIUS_PX = (4.0, 13.0)
-_SPACING_PX = 21.0
-"""Mean distance of neighbouring blobs: as dense as ImageJ's blobs sample."""
+_BACKGROUND, _EDGE = 40.0, 1.5
+_RADIUS = (4.0, 13.0)
+_DISTANCE = 21.0
+"""Mean distance of neighbouring blobs: as dense as ImageJ's blobs sample. Lengths are in the unit of the spacing."""
+_MASK = 0.45
+"""Half axes of the masks' ellipsoid, as a part of the image's extent."""
 
 Image = NDArray[np.uint8]
+Points = NDArray[np.float64]
 
 
-def write_pair(folder: Path, shape: Sequence[int] = SHAPE, seed: int = SEED) -> tuple[Path, Path]:
-    """Write the fixed and the moving image and return their paths, fixed first.
+def write(
+    folder: Path, size_px: Sequence[int], spacing: Sequence[float] | None, seed: int | None, *, masks: bool = False
+) -> dict[str, Path]:
+    """Write the images into the folder: ``fixed`` and ``moving``, with masks ``fixed_mask`` and ``moving_mask``.
 
-    ``shape`` is (width, height), written as TIFF, or (width, height, depth), written as MetaImage;
-    in pixels of spacing 1. Blobs keep their size, so that a larger image has more of them.
+    ``size_px`` is (width, height), written as TIFF, or (width, height, depth), written as MetaImage with this spacing
+    (default 1). Blobs keep their size, so that a larger image has more of them.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    fixed, moving = pair(shape, seed)
-    suffix, encode = (".tif", tiff) if len(shape) == 2 else (".mha", metaimage)
-    files = folder / f"fixed{suffix}", folder / f"moving{suffix}"
-    for file, image in zip(files, (fixed, moving), strict=True):
-        file.write_bytes(encode(image))
-    return files
+    spacing = tuple(spacing or [1.0] * len(size_px))
+    fixed, moving = pair(size_px, spacing, SEED if seed is None else seed)
+    images = {"fixed": fixed, "moving": moving}
+    if masks:  # an ellipsoid about the axis of the turn, so that one fits both images
+        images |= dict.fromkeys(("fixed_mask", "moving_mask"), _ellipsoid(size_px, spacing))
+    written = {}
+    for name, image in images.items():
+        written[name] = folder / f"{name}{'.tif' if image.ndim == 2 else '.mha'}"
+        written[name].write_bytes(tiff(image) if image.ndim == 2 else metaimage(image, spacing))
+    return written
 
 
-def pair(shape: Sequence[int] = SHAPE, seed: int = SEED) -> tuple[Image, Image]:
+def pair(
+    size_px: Sequence[int] = SIZE_PX, spacing: Sequence[float] = (1.0, 1.0), seed: int = SEED
+) -> tuple[Image, Image]:
     """The fixed and the moving image as arrays, last axis x.
 
     The fixed image is the moving one turned by DEGREES about its centre, in the plane of x and y.
     """
-    centre = np.array([(size - 1) / 2 for size in shape])
-    places, radii, levels = _blobs(shape, random.Random(seed))
-    turn = np.eye(len(shape))
+    extent = [size * step for size, step in zip(size_px, spacing, strict=True)]
+    centre = _centre(size_px, spacing)
+    places, radii, levels = _blobs(extent, random.Random(seed))
+    turn = np.eye(len(extent))
     cosine, sine = math.cos(math.radians(DEGREES)), math.sin(math.radians(DEGREES))
     turn[:2, :2] = [[cosine, -sine], [sine, cosine]]
     turned = (places - centre) @ turn.T + centre
-    return _draw(shape, turned, radii, levels), _draw(shape, places, radii, levels)
+    return _draw(size_px, spacing, turned, radii, levels), _draw(size_px, spacing, places, radii, levels)
 
 
-def _blobs(
-    shape: Sequence[int], chance: random.Random
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _centre(size_px: Sequence[int], spacing: Sequence[float]) -> Points:
+    return np.array([(size - 1) / 2 * step for size, step in zip(size_px, spacing, strict=True)])
+
+
+def _blobs(extent: Sequence[float], chance: random.Random) -> tuple[Points, Points, Points]:
     """Centres (x, y, ...), radii and grey levels, also around the image: turning brings them in."""
-    margin = (math.sqrt(2) - 1) / 2 * max(shape[:2])
-    low = [-margin, -margin, *[0.0] * (len(shape) - 2)]
-    high = [shape[0] + margin, shape[1] + margin, *map(float, shape[2:])]
+    margin = (math.sqrt(2) - 1) / 2 * max(extent[:2])
+    low = [-margin, -margin, *[0.0] * (len(extent) - 2)]
+    high = [extent[0] + margin, extent[1] + margin, *map(float, extent[2:])]
     volume = math.prod(top - bottom for bottom, top in zip(low, high, strict=True))
-    count = max(1, round(volume / _SPACING_PX ** len(shape)))
+    count = max(1, round(volume / _DISTANCE ** len(extent)))
     places = [
         [bottom + (top - bottom) * chance.random() for bottom, top in zip(low, high, strict=True)] for _ in range(count)
     ]
-    radii = [_RADIUS_PX[0] + (_RADIUS_PX[1] - _RADIUS_PX[0]) * chance.random() for _ in range(count)]
+    radii = [_RADIUS[0] + (_RADIUS[1] - _RADIUS[0]) * chance.random() for _ in range(count)]
     levels = [150 + 100 * chance.random() for _ in range(count)]
     return np.array(places), np.array(radii), np.array(levels)
 
 
-def _draw(
-    shape: Sequence[int], places: NDArray[np.float64], radii: NDArray[np.float64], levels: NDArray[np.float64]
-) -> Image:
+def _draw(size_px: Sequence[int], spacing: Sequence[float], places: Points, radii: Points, levels: Points) -> Image:
     """The largest blob at each pixel: a disc (or ball) whose edge falls off as a logistic curve."""
-    image: NDArray[np.float64] = np.full(tuple(reversed(shape)), _BACKGROUND)
+    image: Points = np.full(tuple(reversed(size_px)), _BACKGROUND)
     for place, radius, level in zip(places, radii, levels, strict=True):
-        reach = radius + 8 * _EDGE_PX
+        reach = radius + 8 * _EDGE
         ranges = [
-            np.arange(max(0, math.ceil(at - reach)), min(size, math.floor(at + reach) + 1))
-            for at, size in zip(place, shape, strict=True)
+            np.arange(max(0, math.ceil((at - reach) / step)), min(size, math.floor((at + reach) / step) + 1))
+            for at, size, step in zip(place, size_px, spacing, strict=True)
         ]
         if any(len(one) == 0 for one in ranges):
             continue
         # Arrays are indexed the other way round: x last.
-        squares = np.ix_(*((one - at) ** 2 for one, at in zip(ranges[::-1], place[::-1], strict=True)))
-        distance = np.sqrt(sum(squares))
-        blob = _BACKGROUND + (level - _BACKGROUND) / (1 + np.exp((distance - radius) / _EDGE_PX))
+        axes = zip(ranges[::-1], place[::-1], tuple(spacing)[::-1], strict=True)
+        distance = np.sqrt(sum(np.ix_(*((one * step - at) ** 2 for one, at, step in axes))))
+        blob = _BACKGROUND + (level - _BACKGROUND) / (1 + np.exp((distance - radius) / _EDGE))
         part = np.ix_(*ranges[::-1])
         image[part] = np.maximum(image[part], blob)
     return np.rint(image).astype(np.uint8)
+
+
+def _ellipsoid(size_px: Sequence[int], spacing: Sequence[float]) -> Image:
+    across = min(size_px[0] * spacing[0], size_px[1] * spacing[1])
+    axes = [across, across, *(size * step for size, step in zip(size_px[2:], spacing[2:], strict=True))]
+    places = zip(size_px[::-1], tuple(spacing)[::-1], _centre(size_px, spacing)[::-1], axes[::-1], strict=True)
+    parts = (((np.arange(size) * step - at) / (_MASK * axis)) ** 2 for size, step, at, axis in places)
+    total: Points = sum(np.ix_(*parts), start=np.zeros(1))
+    return np.asarray(total <= 1, dtype=np.uint8)
 
 
 def tiff(image: Image) -> bytes:
@@ -122,14 +141,14 @@ def tiff(image: Image) -> bytes:
     return head + image.tobytes()
 
 
-def metaimage(image: Image) -> bytes:
+def metaimage(image: Image, spacing: Sequence[float]) -> bytes:
     """An 8-bit MetaImage with its data in the same file."""
     fields = {
         "ObjectType": "Image",
         "NDims": str(image.ndim),
         "BinaryData": "True",
         "BinaryDataByteOrderMSB": "False",
-        "ElementSpacing": " ".join(["1"] * image.ndim),
+        "ElementSpacing": " ".join(f"{step:g}" for step in spacing),
         "DimSize": " ".join(map(str, reversed(image.shape))),
         "ElementType": "MET_UCHAR",
         "ElementDataFile": "LOCAL",
@@ -138,4 +157,5 @@ def metaimage(image: Image) -> bytes:
 
 
 if __name__ == "__main__":
-    write_pair(layout.DATA / "synthetic")
+    for _name, _file in write(DATA / "synthetic", SIZE_PX, None, SEED).items():
+        print(_name, _file.name)

@@ -1,1 +1,1 @@
-"""Findings as HTML and Markdown."""
+"""The report: findings and tables as a page, as Markdown and as lines of a terminal."""

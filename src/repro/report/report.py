@@ -1,37 +1,28 @@
-"""report.html and report.md: from the merged results to what people look at.
+"""report.html and report.md: the same tables give the same bytes.
 
-The same results give the same bytes. Everything that comes from a file is escaped where it is written, and the
-page allows itself neither scripts nor connections.
+Everything that comes from a file is escaped where it is written, and the page allows itself neither scripts nor
+connections.
 """
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
 
-from repro.errors import StoreError
-from repro.explain import rungs
-from repro.explain.answers import Answer, answers
-from repro.layout import shown
-from repro.measure.store import drop_abandoned
-from repro.report import (
-    advicesection,
-    causesection,
-    curvesections,
-    factsections,
-    jobsections,
-    reportdata,
-    reportmarkdown,
-    sections,
-    timesections,
-)
-from repro.report.lead import Lead, lead
-from repro.report.page import Section
-from repro.report.reportdata import Data
+from repro.explain.find import find
+from repro.explain.measured import measured
+from repro.files import write_text
+from repro.report import charts, markdown
+from repro.report.charts import Line, mark
+from repro.report.curve_sections import ways_table
+from repro.report.first import First, first_screen
+from repro.report.material import Material, Section
+from repro.report.sections import sections
+from repro.results.tables import Tables
+from repro.text import line
 
 HTML, MARKDOWN = "report.html", "report.md"
 TEMPLATES = Path(__file__).with_name("templates")
@@ -43,87 +34,64 @@ class Written:
 
     html: Path
     markdown: Path
-    exit_status: int
-    """Status of the whole, which `report` returns as the last step of bench-all: as `merge` has it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that both renderings show."""
+    """Everything that the page and the Markdown show."""
 
-    measured_on: str
-    lead: Lead
-    answers: tuple[Answer, ...]
+    first: First
+    chart: str
+    """SVG of the first screen: the ladder, or of builds the ratios."""
     sections: tuple[Section, ...]
+    missing: tuple[Section, ...]
+    """Those without data."""
+    markdown: str
 
 
-def write(results: Path) -> Written:
-    """Write report.html and report.md into the results folder, from what `merge` has written there.
-
-    Raises StoreError where there is nothing to report, or it cannot be written.
-    """
-    data = reportdata.read(results)
-    made = compose(data)
-    html = _replace(results / HTML, page(made))
-    markdown = _replace(
-        results / MARKDOWN, reportmarkdown.document(made.measured_on, made.lead, made.answers, made.sections)
-    )
-    return Written(html, markdown, data.exit_status)
+def write(out: Path, tables: Tables) -> Written:
+    """Write report.html and report.md into the folder. Raises StoreError where they cannot be written."""
+    made = compose(tables)
+    html, short = out / HTML, out / MARKDOWN
+    write_text(html, page(made))
+    write_text(short, made.markdown)
+    return Written(html, short)
 
 
-def compose(data: Data) -> Report:
-    """The parts of the report, in their order."""
-    ladders = rungs.ladders(data)
-    found = answers(data, ladders)
+def compose(tables: Tables) -> Report:
+    """The parts of the report."""
+    by_place = measured(tables)
+    findings = find(tables, by_place)
+    first = first_screen(tables, findings)
+    found = sections(Material(tables, by_place, findings))
     return Report(
-        measured_on=factsections.measured_on(data),
-        lead=lead(found, ladders),
-        answers=found,
-        sections=(
-            sections.ratios(data, rungs.experiments(ladders)),
-            causesection.causes(data, ladders),
-            timesections.breakdown(data),
-            jobsections.startup(data),
-            curvesections.work_units(data),
-            curvesections.releases(data),
-            jobsections.throughput(data),
-            timesections.rounds(data),
-            sections.agreement(data),
-            factsections.machines(data),
-            *((sections.platforms(data),) if len(data.machines) > 1 else ()),
-            factsections.beside_posts(data),
-            factsections.method(data),
-            factsections.origins(data),
-            advicesection.what_to_do(data),
-        ),
+        first=first,
+        chart=_chart(first),
+        sections=tuple(one for one in found if not one.command),
+        missing=tuple(one for one in found if one.command),
+        markdown=markdown.document(first, ways_table(findings)),
     )
 
 
 def page(made: Report) -> str:
     """The report as one page of HTML that needs nothing else."""
     templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+        loader=jinja2.FileSystemLoader(TEMPLATES, encoding="utf-8"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     style = Markup((TEMPLATES / "report.css").read_text(encoding="utf-8"))
-    return templates.get_template("report.html.j2").render(report=made, style=style, svg=Markup)
+    html = templates.get_template("report.html.j2").render(report=made, style=style, svg=Markup)
+    return html.encode("utf-8", "replace").decode()  # a lone surrogate of a damaged name must not stop the report
 
 
-def _replace(file: Path, content: str) -> Path:
-    """Write a file that takes its place as a whole."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        drop_abandoned(file)
-        # A lone surrogate of a damaged name must not stop the report.
-        temporary.write_text(content, encoding="utf-8", errors="replace", newline="\n")
-        temporary.replace(file)
-    except OSError as error:
-        raise StoreError(
-            f"{shown(file)}: cannot be written: {error.strerror}; make room, or check its rights"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return file
+def _chart(first: First) -> str:
+    if first.ladder_of and len(first.steps) > 1:
+        return charts.steps("chart-first", f"From posted to cured: {first.ladder_of}", first.steps)
+    if not first.steps:
+        return ""
+    lines = [Line(line(label, 50), (mark(found, verdict),)) for label, found, verdict in first.steps]
+    api = bool(first.ladder_of)
+    return charts.rows("chart-first", "Ratio of each condition", lines, charts.API_RATIO if api else charts.RATIO)

@@ -1,72 +1,51 @@
-"""What was posted beside what was measured: each posted row, the nearest measured one, and how they differ."""
+"""What the thread reported (data/reported.csv), each beside the measured row that comes nearest to it."""
 
 from __future__ import annotations
 
 import csv
 import math
-import re
 import statistics
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from repro import layout
-from repro.builds.config import read_toml
 from repro.errors import ConfigError
-from repro.layout import shown
-from repro.wording import counted, text
+from repro.explain.measured import is_posted, overrides
+from repro.paths import REPORTED_CSV, shown
+from repro.results.columns import Row
+from repro.text import line
 
-REPORTED_CSV = layout.DATA / "reported.csv"
-Row = Mapping[str, Any]
-"""A row of comparison.csv."""
+_POSTED_SIZE = "256x254"
 
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """One posted registration, its runs together."""
+    """One posted registration: the medians of its runs."""
 
     name: str
-    reported_on: str
+    step: str
+    """`registration`, or which of several registrations in a row."""
     reporter: str
     os: str
     cpu: str
-    python: str
     itk_elastix: str
     elastix: str
     transform: str
-    step: str
-    threads: int | None
-    """Threads that the script passed on."""
-    machine_threads: int | None
-    """Threads that ITK found there: the most that any post of this machine has passed on."""
     source: str
-    """Where it was posted; empty: unknown."""
-    runs: int
-    cli_s: float
-    """Median over the runs."""
-    api_s: float
+    machine_threads: int | None
+    """The most threads that its reporter passed on that machine: what ITK finds there."""
+    jobs: int
+    """Registrations side by side."""
+    base_s: float
+    other_s: float
+    sitk_s: float | None
+    """By SimpleITK, where it was posted too."""
     ratio: float
-    """Median over the runs of each run's ratio."""
-
-    @property
-    def is_step(self) -> bool:
-        """Whether it is one of several registrations in a row."""
-        return self.step not in ("", "registration")
 
     @property
     def title(self) -> str:
         """What was posted, in a word."""
-        return f"{self.name}, {self.step}" if self.is_step else self.name
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """A posted registration and the measured row that comes nearest to it."""
-
-    posted: Reported
-    measured: Row | None
-    differences: tuple[str, ...]
+        return self.name if self.step in ("", "registration") else f"{self.name}, {self.step}"
 
 
 def read(file: Path = REPORTED_CSV) -> tuple[Reported, ...]:
@@ -78,132 +57,81 @@ def read(file: Path = REPORTED_CSV) -> tuple[Reported, ...]:
             for row in csv.DictReader(stream):
                 groups.setdefault((row["id"], row["step"]), []).append(row)
                 place = (row["reporter"], row["cpu"])
-                passed[place] = max(passed.get(place, 0), int(row["threads_passed"] or 0))
+                if row["jobs"] in ("", "1"):
+                    passed[place] = max(passed.get(place, 0), int(row["threads_passed"] or 0))
         return tuple(_reported(runs, passed) for runs in groups.values())
     except (OSError, KeyError, ValueError, TypeError, ArithmeticError, csv.Error) as error:
         raise ConfigError(f"{shown(file)}: cannot be used: {error!r}; restore it from the repository") from error
 
 
-def _reported(runs: Sequence[Mapping[str, str]], passed: Mapping[tuple[str, str], int]) -> Reported:
+def _reported(runs: Sequence[dict[str, str]], passed: dict[tuple[str, str], int]) -> Reported:
     first = runs[0]
     cli, api = ([float(run[f"{path}_s"]) for run in runs] for path in ("cli", "api"))
+    sitk = [float(run["sitk_s"]) for run in runs if run["sitk_s"]]
+    names = ("step", "reporter", "os", "cpu", "itk_elastix", "elastix", "transform", "source")
     return Reported(
         name=first["id"],
-        **{name: first[name] for name in ("reported_on", "reporter", "os", "cpu", "python")},
-        **{name: first[name] for name in ("itk_elastix", "elastix", "transform", "step", "source")},
-        threads=int(first["threads_passed"]) if first["threads_passed"] else None,
-        machine_threads=passed[first["reporter"], first["cpu"]] or None,
-        runs=len(runs),
-        cli_s=statistics.median(cli),
-        api_s=statistics.median(api),
+        **{name: first[name] for name in names},
+        machine_threads=passed.get((first["reporter"], first["cpu"])) or None,
+        jobs=int(first["jobs"] or 1),
+        sitk_s=statistics.median(sitk) if sitk else None,
+        base_s=statistics.median(cli),
+        other_s=statistics.median(api),
         ratio=statistics.median(there / here for here, there in zip(cli, api, strict=True)),
     )
 
 
-def posted_images(file: Path = layout.IMAGES_TOML) -> frozenset[str]:
-    """Digests of the posted images."""
-    posted = read_toml(file).table("posted")
-    return frozenset(posted.table(which).get("sha256", str) for which in ("fixed", "moving"))
+def nearest(posted: Reported, rows: Iterable[Row]) -> Row | None:
+    """The measured row that comes nearest; of another transform, or of another way of asking, none is near."""
+    near = [row for row in rows if _same_way(posted, row) and _same_transform(posted, row)]
+    return min(near, key=lambda row: _distance(posted, row), default=None)
 
 
-def matches(
-    posted: Iterable[Reported], rows: Iterable[Row], as_posted: Collection[tuple[str, str]]
-) -> tuple[Match, ...]:
-    """The nearest measured row of each posted registration.
-
-    `rows` are those of comparison.csv with a ratio; `as_posted` the experiments and conditions that ask for
-    threads as the post did. A row of another transform, or of another way of asking, is never near.
-    """
-    images = posted_images()
-    usable = [row for row in rows if (row["experiment"], row["condition"]) in as_posted]
-    found = []
-    for one in posted:
-        near = [row for row in usable if _same_transform(one, row)]
-        nearest = min(near, key=lambda row: _distance(one, row, images), default=None)
-        differences = tuple(_differences(one, nearest, images)) if nearest else (_why_none(one, usable),)
-        found.append(Match(one, nearest, differences))
-    return tuple(found)
-
-
-def _same_transform(one: Reported, row: Row) -> bool:
-    """Of a step also where it runs in a row with others."""
-    steps = str(row["transform"] or "").split(" + ")
-    return not one.transform or steps == [one.transform] or (one.is_step and one.transform in steps)
-
-
-def _in_a_row(row: Row) -> bool:
-    return " + " in str(row["transform"] or "")
-
-
-def _why_none(one: Reported, usable: Collection[Row]) -> str:
-    if not usable:
-        return "nothing was run as posted"
-    return f"no {one.transform} was run as posted; experiment transforms does"
-
-
-def _distance(one: Reported, row: Row, images: Collection[str]) -> tuple[float | str, ...]:
-    """What matters most comes first: images, threads that ITK finds, versions, then the machine.
-
-    The steps ran in a row on larger images than the posted ones.
-    """
-    return (
-        float(one.is_step and not _in_a_row(row)),
-        float(_same_images(row, images) if one.is_step and _in_a_row(row) else not _same_images(row, images)),
-        round(abs(math.log2((one.machine_threads or 1) / (row["api_threads"] or 1))), 1),
-        float(bool(one.itk_elastix) and row["itk_elastix"] != one.itk_elastix),
-        float(bool(one.elastix) and row["elastix"] != one.elastix),
-        float(_system(one.os) != _system(row["os"])),
-        float(not str(row["experiment"]).startswith("posted")),
-        -float(row["rounds"] or 0),
-        str(row["machine"]),
-        str(row["pair"]),
-    )
-
-
-def _same_images(row: Row, images: Collection[str]) -> bool:
-    return row["fixed_sha256"] in images and row["moving_sha256"] in images
-
-
-def _system(name: str | None) -> str:
-    return re.split(r"[\s\d]", (name or "").strip(), maxsplit=1)[0].lower()
-
-
-def _differences(one: Reported, row: Row, images: Collection[str]) -> Iterator[str]:
+def differences(posted: Reported, row: Row) -> Iterator[str]:
     """The differences in conditions in words, ours first."""
-    if one.is_step and _in_a_row(row):
-        where = "the small posted images" if _same_images(row, images) else "other images"
-        yield f"{text(row['transform'], 60)} together on {where}, where the post times each step on images of its own"
-    elif not _same_images(row, images):
+    if posted.step not in ("", "registration"):
+        yield "other images" if row.size_px != _POSTED_SIZE else "small images, where the post has larger ones"
+    elif row.size_px != _POSTED_SIZE:
         yield "other images than the posted ones"
-    if not one.transform:
-        yield f"{text(row['transform'], 60)}, where the post does not name its transform"
-    if one.is_step and not _in_a_row(row):
-        yield "a registration of its own on small images, not a step on larger ones"
-    for name, posted in (("itk_elastix", one.itk_elastix), ("elastix", one.elastix)):
-        words = name.replace("_", "-")
-        if posted and row[name] != posted:
-            yield f"{words} {text(row[name], 30)} instead of {posted}"
-        elif not posted:
-            yield f"{words} {text(row[name], 30)}, where the post names none"
-    yield from _threads(one, row)
-    if _system(one.os) != _system(row["os"]):
-        yield f"{text(row['os'], 30)} instead of {one.os}"
-    yield f"{_processor(row)} instead of {one.cpu}"
-    minor = ".".join(str(row["python"] or "").split(".")[:2])
-    if one.python and minor != one.python:
-        yield f"Python {text(minor, 20)} instead of {one.python}"
+    for path, version, name in (("other", posted.itk_elastix, "itk-elastix"), ("base", posted.elastix, "elastix")):
+        ours = (getattr(row, path) or "").partition(":")[2]
+        if version and ours != version:
+            yield f"{name} {line(ours, 30)} instead of {version}"
+    if (row.jobs or 1) != posted.jobs:
+        yield f"{row.jobs or 1} jobs instead of {posted.jobs}"
+    if posted.jobs == 1 and row.other_threads is not None and row.other_threads != posted.machine_threads:
+        yield f"ITK sees {row.other_threads} threads instead of {posted.machine_threads or 'an unknown number'}"
+    if shorter := overrides(row):
+        yield ", ".join(f"{line(name, 40)} {line(value, 20)}" for name, value in shorter.items())
+    if posted.cpu:
+        yield f"{line(row.cpu, 60)}, {line(row.platform, 20)} instead of {posted.cpu}, {posted.os}"
 
 
-def _threads(one: Reported, row: Row) -> Iterator[str]:
-    ours = row["api_threads"]
-    if ours is not None and ours != one.machine_threads:
-        yield f"ITK sees {ours} threads instead of {one.machine_threads or 'an unknown number'}"
-    elif row["machine_threads"]:
-        yield f"ITK is made to see {ours} threads"
-    if one.threads is not None and row["threads"] is not None and row["threads"] != one.threads:
-        yield f"{counted(row['threads'], 'thread')} asked for instead of {one.threads}"
+def _same_way(posted: Reported, row: Row) -> bool:
+    """Whether the row asks for threads as posted, or runs its jobs in threads of one Python process."""
+    if posted.jobs == 1:
+        return is_posted(row)
+    return row.strategy == "threads" and (row.base_path, row.other_path) == ("cli", "api") and row.ratio is not None
 
 
-def _processor(row: Row) -> str:
-    cores = f", {row['physical_cores']} physical cores" if row["physical_cores"] else ""
-    return f"{text(row['cpu'], 60)}{cores}"
+def _same_transform(posted: Reported, row: Row) -> bool:
+    steps = (row.transform or "").split(" + ")
+    in_a_row = posted.step not in ("", "registration") and posted.transform in steps
+    return not posted.transform or steps == [posted.transform] or in_a_row
+
+
+def _distance(posted: Reported, row: Row) -> tuple[float | str, ...]:
+    """What matters most comes first: images, threads that ITK finds, the same work, versions, then the machine."""
+    one_step = posted.step in ("", "registration")
+    return (
+        float(abs((row.jobs or 1) - posted.jobs)),
+        float((row.size_px == _POSTED_SIZE) != one_step),
+        round(abs(math.log2((posted.machine_threads or 1) / (row.other_threads or 1))), 1),
+        float(bool(overrides(row))),
+        float(row.other != f"api:{posted.itk_elastix}"),
+        float(row.base != f"cli:{posted.elastix}"),
+        float(not row.experiment.startswith("posted")),
+        -float(row.blocks or 0),
+        row.machine,
+        row.comparison,
+    )

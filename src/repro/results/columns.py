@@ -1,238 +1,305 @@
-"""The columns of ``trials.csv`` and ``comparison.csv``: their names, order, kinds and meanings.
+"""The columns of comparison.csv, trials.csv and builds.csv: a row is a dataclass, written and read back by tables.py.
 
-docs/columns.md is made from these tables; a test holds the two to each other.
+docs/columns.md is made from the meanings here (``python -m repro.results.columns``).
 """
+# ruff: noqa: RUF009  (column() and required() return fields)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import dataclasses
+import enum
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
-Kind = Literal["text", "whole", "number", "list"]
-"""``list``: in the raw line a list of numbers, in the CSV one text with blanks between them."""
+from repro.files import write_text
+from repro.model import Estimate, Path_, Phase, Reason, Settings, Side, Status, TrialStatus, Verdict
+from repro.paths import ROOT
 
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of a CSV file."""
-
-    name: str
-    kind: Kind
-    meaning: str
-
-
-TRIALS = (
-    Column("machine", "text", "Where it ran: a salted digest, no host name."),
-    Column("pair", "text", "`<itk-elastix>-<elastix>`; of a release without an executable `<itk-elastix>`."),
-    Column("experiment", "text", "Experiment of `params/experiments.toml`."),
-    Column("condition", "text", "Condition of that experiment."),
-    Column("phase", "text", "`start` (executable asked for nothing), `warmup`, or `measure`; only `measure` counts."),
-    Column("round", "whole", "From 1; the warm-up round is 0."),
-    Column("arm", "whole", "0 or 1: the ratio is arm 1 over arm 0."),
-    Column("path", "text", "`cli` or `api`."),
-    Column("position", "whole", "From 0: its place in the round."),
-    Column("status", "text", "`ok`, `failed`, `timeout` or `unavailable`."),
-    Column("measures", "text", "What wall_s is: `registration`, `loading` or `first-result`."),
-    Column(
-        "wall_s",
-        "number",
-        "Executable: start to exit. API: the registration call, without loading. Batch: to its last result.",
-    ),
-    Column(
-        "robust_z", "number", "Distance of log(wall_s) from its arm's median, in MADs scaled to standard deviations."
-    ),
-    Column("outlier", "text", "`yes` where |robust_z| > 3.5. Flagged, never dropped."),
-    Column("load_s", "number", "API, first trial of a worker: interpreter start to images read and class loaded."),
-    Column("load_interpreter_s", "number", "Part of load_s: start of the interpreter."),
-    Column("load_import_itk_s", "number", "Part of load_s: `import itk`."),
-    Column("load_read_images_s", "number", "Part of load_s: reading both images."),
-    Column("load_registration_class_s", "number", "Part of load_s: first use of the registration class."),
-    Column("results_s", "list", "Of several registrations: seconds from the start until each result was there."),
-    Column("resolutions_s", "list", "Seconds of each resolution, from elastix.log."),
-    Column("estimation_s", "list", "Seconds of each automatic parameter estimation, from elastix.log."),
-    Column("user_s", "number", "User CPU seconds of the child; of a batch, of all its processes."),
-    Column("system_s", "number", "System CPU seconds of the child; of a batch, of all its processes."),
-    Column("peak_bytes", "whole", "Peak resident memory of the child; of a batch, of its largest process."),
-    Column("disk_bytes", "whole", "Bytes read from the disk while loading; 0: all of it was in the file cache."),
-    Column("voluntary_switches", "whole", "Context switches the child asked for."),
-    Column("involuntary_switches", "whole", "Context switches forced on the child."),
-    Column("other_cores", "number", "Cores that other processes kept busy during the trial, on average."),
-    Column("stolen_cores", "number", "Cores that a hypervisor gave to others although this machine had work."),
-    Column("threads", "whole", "Threads asked for (0 already resolved to the physical cores)."),
-    Column("machine_threads", "whole", "Threads that ITK was made to believe the machine has."),
-    Column("log_threads", "text", "What elastix.log says after `-threads`: a number or `unspecified`."),
-    Column("threader", "text", "ITK's multi-threader in effect."),
-    Column("default_threads", "whole", "ITK's default number of threads in effect."),
-    Column("maximum_threads", "whole", "ITK's maximum number of threads in effect."),
-    Column("work_units", "whole", "Work units that ITK gives a filter where elastix is told no number of threads."),
-    Column("itk", "text", "ITK version in effect."),
-    Column("itk_elastix", "text", "itk-elastix version in effect."),
-    Column("elastix", "text", "elastix version as elastix.log says it."),
-    Column("python", "text", "Python of the trial."),
-    Column("cli_source", "text", "Where the executable came from."),
-    Column("transform", "text", "Transform of each parameter file, joined by ` + `."),
-    Column("jobs", "whole", "Registrations run side by side."),
-    Column(
-        "strategy", "text", "How the API ran its jobs: `threads`, `spawned`, `forked`, `recipe`; empty: one by one."
-    ),
-    Column("final_metric", "number", "Final metric value, from elastix.log."),
-    Column("result_digest", "text", "Digest of the transform's numbers."),
-    Column("fixed_sha256", "text", "Digest of the fixed image."),
-    Column("moving_sha256", "text", "Digest of the moving image."),
-    Column("params_sha256", "text", "Digest of the parameter files as given to elastix."),
-    Column("exit_status", "whole", "Exit status of the child."),
-    Column("started_utc", "text", "When the trial started."),
-    Column("session", "text", "The start of `bench` that it belongs to."),
-    Column("key", "text", "Digest of trial, inputs and lock."),
-    Column("note", "text", "Why it failed, or a flag worth reading."),
-    Column("registrations", "whole", "Registrations of the trial; more than one are a batch."),
-    Column("first_s", "number", "Seconds from the start of a batch to its first result."),
-    Column("per_min", "number", "Registrations a minute: registrations over wall_s."),
-    Column("jobs_s", "list", "Seconds of each registration of a batch, from when its turn came."),
-    Column(
-        "tree_peak_bytes",
-        "whole",
-        "Batch, sampled in its warm-up: memory of all its processes, shared pages counted once. Linux only.",
-    ),
-)
-
-COMPARISON = (
-    Column("machine", "text", "Where it ran: a salted digest, no host name."),
-    Column("os", "text", "Operating system."),
-    Column("arch", "text", "Processor architecture."),
-    Column("cpu", "text", "Processor model."),
-    Column("physical_cores", "whole", "Physical cores."),
-    Column("logical_cores", "whole", "Logical cores."),
-    Column("python", "text", "Python of the API path (of the executable's rows: of the launcher)."),
-    Column("pair", "text", "`<itk-elastix>-<elastix>`; of a release without an executable `<itk-elastix>`."),
-    Column("itk_elastix", "text", "itk-elastix version in effect."),
-    Column("itk", "text", "ITK version of the API path in effect."),
-    Column("elastix", "text", "elastix version of the executable, as elastix.log says it."),
-    Column("cli_source", "text", "Where the executable came from."),
-    Column("experiment", "text", "Experiment of `params/experiments.toml`; with its condition it names a question."),
-    Column("condition", "text", "Condition of that experiment."),
-    Column("transform", "text", "Transform of each parameter file, joined by ` + `."),
-    Column("fixed_sha256", "text", "Digest of the fixed image."),
-    Column("moving_sha256", "text", "Digest of the moving image."),
-    Column("params_sha256", "text", "Digest of the parameter files as given to elastix."),
-    Column("threads", "whole", "Threads asked for, of the executable where it ran, else of the API."),
-    Column("machine_threads", "whole", "Threads that ITK was made to believe the machine has."),
-    Column("jobs", "whole", "Registrations run side by side."),
-    Column("threader", "text", "ITK's multi-threader of the API path in effect."),
-    Column("work_units", "whole", "Work units of the API's metric in effect, each with a joint histogram of its own."),
-    Column("api_threads", "whole", "ITK's default number of threads of the API path in effect."),
-    Column("rounds", "whole", "Complete rounds: both arms `ok`. The ratio is made of these."),
-    Column("cli_median_s", "number", "Median of wall_s over the executable's `ok` trials."),
-    Column("cli_mad_s", "number", "Median absolute deviation of the same, not scaled."),
-    Column("cli_min_s", "number", "Minimum of the same."),
-    Column("api_median_s", "number", "Median of wall_s over the API's `ok` trials."),
-    Column("api_mad_s", "number", "Median absolute deviation of the same, not scaled."),
-    Column("api_min_s", "number", "Minimum of the same."),
-    Column("ratio", "number", "exp(median over rounds of log(arm 1 / arm 0)); API over CLI, above 1: API slower."),
-    Column("ratio_low", "number", "Lower end of the 95% interval, or of the range."),
-    Column("ratio_high", "number", "Upper end of the 95% interval, or of the range."),
-    Column("api_load_s", "number", "Median of load_s: what a fresh worker costs before its first registration."),
-    Column("cli_start_s", "number", "Median of wall_s of the executable asked for nothing."),
-    Column("cli_peak_bytes", "whole", "Largest peak resident memory of the executable."),
-    Column("api_peak_bytes", "whole", "Largest peak resident memory of the API's worker."),
-    Column(
-        "agreement_px", "number", "Largest distance between the two transforms over the fixed grid, over all rounds."
-    ),
-    Column(
-        "status",
-        "text",
-        "`ok`; `disagree`: the two results are more than 0.5 px apart; `failed`, `timeout`: a trial was; `partial`: "
-        "fewer complete rounds than were asked for, and than the 10 from which on bench may stop; `unavailable`: the "
-        "pair cannot be had there. The first of disagree, failed, timeout and partial that holds.",
-    ),
-    Column("note", "text", "What a reader of the row has to know, in words."),
-    Column("interval", "text", "What ratio_low and ratio_high are: `interval` (10 rounds or more) or `range`."),
-    Column("half_width", "number", "Half of log(ratio_high / ratio_low): relative precision of the ratio."),
-    Column("floor_low", "number", "Lower end of the noise floor of this machine and pair."),
-    Column("floor_high", "number", "Upper end of the noise floor of this machine and pair."),
-    Column(
-        "verdict",
-        "text",
-        "`slower`, `faster` (arm 1 than arm 0), `no difference seen`; empty: too few rounds to say.",
-    ),
-    Column("arms", "text", "The paths of arm 0 and arm 1, as `cli api`."),
-    Column("outlier_rounds", "list", "Rounds whose log ratio has |robust z| > 3.5. Flagged, never dropped."),
-    Column(
-        "disturbed_rounds", "list", "Rounds in which others kept more than 0.25 cores busy. Flagged, never dropped."
-    ),
-    Column("drift_per_round", "number", "Theil-Sen slope of the log ratio over the rounds: relative change a round."),
-    Column("drift_p", "number", "Mann-Kendall p value of that drift."),
-    Column("cli_drift_per_round", "number", "The same slope of the executable's log seconds."),
-    Column("cli_drift_p", "number", "Its p value."),
-    Column("api_drift_per_round", "number", "The same slope of the API's log seconds."),
-    Column("api_drift_p", "number", "Its p value."),
-    Column("position_effect", "number", "Factor on the seconds of the path that goes second; taken out if seen."),
-    Column("agreement_mean_px", "number", "Largest over the rounds of the mean distance over the fixed grid."),
-    Column(
-        "warmup_px", "number", "Largest distance of the warm-up round's two results: the first call of a fresh worker."
-    ),
-    Column("cli_threads", "whole", "Threads of the executable in effect."),
-    Column("cli_work_units", "whole", "Work units of the executable's metric in effect."),
-    Column("cli_itk", "text", "ITK version of the executable, where its log says it."),
-    Column("api_elastix", "text", "elastix version inside itk-elastix, as its elastix.log says it."),
-    Column("cli_results", "whole", "Different results of the executable's `ok` trials; 1: deterministic."),
-    Column("api_results", "whole", "Different results of the API's `ok` trials; 1: deterministic."),
-    Column("cli_resolutions_s", "number", "Median of the sum of the executable's resolutions, from elastix.log."),
-    Column("api_resolutions_s", "number", "Median of the sum of the API's resolutions, from elastix.log."),
-    Column("cli_estimation_s", "number", "Median of the sum of the executable's automatic parameter estimations."),
-    Column("api_estimation_s", "number", "Median of the sum of the API's automatic parameter estimations."),
-    Column("cli_cpu_s", "number", "Median CPU seconds, user plus system, of the executable, a registration."),
-    Column("api_cpu_s", "number", "Median CPU seconds, user plus system, of the API's processes, a registration."),
-    Column("cli_metric", "number", "Median final metric value of the executable."),
-    Column("api_metric", "number", "Median final metric value of the API."),
-    Column("failed", "whole", "Trials that failed, timeouts included, and were not made good by a rerun."),
-    Column(
-        "strategy",
-        "text",
-        "How the API ran its jobs: `threads`, `spawned`, `forked`, `recipe`, or of `first-result` `interpreters`, "
-        "`worker`, `recipe`; empty: one by one.",
-    ),
-    Column("measures", "text", "What the seconds are: `registration`, `loading` or `first-result`."),
-    Column("registrations", "whole", "Registrations of a trial; more than one are a batch, which wall_s is of."),
-    Column("cli_first_s", "number", "Median seconds from the start of a batch to its first result, executable."),
-    Column("api_first_s", "number", "The same of the API; of `first-result` from nothing, else its processes warm."),
-    Column("cli_tenth_s", "number", "Of `first-result`: median seconds to the executable's 10th result."),
-    Column("api_tenth_s", "number", "The same of the API."),
-    Column("cli_hundredth_s", "number", "Of `first-result`: median seconds to the executable's 100th result."),
-    Column("api_hundredth_s", "number", "The same of the API."),
-    Column("cli_more_s", "number", "Seconds of each further result of the executable, on average, from these medians."),
-    Column("api_more_s", "number", "The same of the API."),
-    Column("ahead_after", "whole", "Results from which on the API is ahead of the executable; empty: none of these."),
-    Column("sessions", "whole", "Starts of `bench` that the row is made of."),
-    Column("lock", "text", "Digest of what was installed."),
-    Column("cli_per_min", "number", "Median registrations a minute of the executable."),
-    Column("api_per_min", "number", "Median registrations a minute of the API."),
-    Column("cli_job_s", "number", "Median over the batches of their mean seconds of a registration, executable."),
-    Column("api_job_s", "number", "The same of the API."),
-    Column("cli_tree_peak_bytes", "whole", "Largest memory of all processes of a batch, executable."),
-    Column("api_threads_by", "text", "How the API was asked for threads: `parameter`, `method` or `none`."),
-    Column("api_threader_asked", "text", "ITK's multi-threader that the API was asked for; empty: its own."),
-    Column("api_tree_peak_bytes", "whole", "The same of the API, idle processes of its strategy included."),
-)
+DOCUMENT = ROOT / "docs" / "columns.md"
 
 
-def markdown() -> str:
-    """docs/columns.md."""
-    head = (
-        "# Columns of the result files\n\n"
-        "Made from `src/repro/columns.py`. Seconds end in `_s`, bytes in `_bytes`, pixels in `_px`.\n"
-        "What is not known is empty, never 0. A text cell that a spreadsheet would take for a formula\n"
-        "starts with an apostrophe. [method.md](method.md) says how the figures are made.\n"
+def required(meaning: str) -> Any:
+    """A field that every row has, with what it means."""
+    return field(metadata={"meaning": meaning})
+
+
+def column(meaning: str, default: Any = None) -> Any:
+    """A field that is empty unless it is known, with what it means."""
+    return field(default=default, metadata={"meaning": meaning})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One condition of one comparison on one machine, with the builds, settings and files of its key."""
+
+    # where
+    machine: str = required("Where it ran: platform, processor, cores, and a digest of hardware and checkout.")
+    platform: str | None = column("As conda names it: `linux-64`.")
+    cpu: str | None = column("Processor model.")
+    physical_cores: int | None = column("Physical cores.")
+    logical_cores: int | None = column("Logical cores.")
+    # what
+    comparison: str = required("Name of the pair, or the two builds.")
+    experiment: str = column("Experiment of `params/experiments.toml`; empty: the comparison is unavailable here.", "")
+    condition: str = column("Condition of that experiment.", "")
+    transform: str | None = column("Transform of each parameter file, joined by ` + `.")
+    size_px: str | None = column("Size of the fixed image, as `256x254`.")
+    overrides: str | None = column("Parameters replaced in every parameter file, as `name=value`, joined by `; `.")
+    machine_threads: int | None = column("Threads that ITK was made to believe the machine has; empty: its own.")
+    strategy: str | None = column("A batch: how the Python program ran its jobs.")
+    jobs: int | None = column("A batch: registrations side by side.")
+    registrations: int | None = column("A batch: registrations of a trial.")
+    # the two arms
+    base: str | None = column("Build of the base arm, as `cli:5.3.1`.")
+    base_digest: str | None = column("First 8 digits of the digest of its files.")
+    base_asked: str | None = column(
+        "What it was asked for: `option:2`, `parameter:2`, `method:2`, `default`, with `+Pool` a threader."
     )
-    return head + "".join(
-        f"\n## {file}\n\n{about}\n\n| column | kind | meaning |\n|---|---|---|\n"
-        + "".join(f"| `{c.name}` | {c.kind} | {c.meaning.replace('|', chr(92) + '|')} |\n" for c in columns)
-        for file, about, columns in (
-            ("trials.csv", "One row a measurement: failures, timeouts and warm-ups too.", TRIALS),
-            (
-                "comparison.csv",
-                "One row a machine, pair, experiment and condition with its inputs and lock.",
-                COMPARISON,
-            ),
+    base_median_s: float | None = column("Median seconds of its trials in blocks that count.")
+    other: str | None = column("Build of the other arm.")
+    other_digest: str | None = column("First 8 digits of the digest of its files.")
+    other_asked: str | None = column("What it was asked for.")
+    other_median_s: float | None = column("Median seconds of its trials in blocks that count.")
+    # the ratio
+    ratio: float | None = column("Other over base: above 1 the other is slower. Median over blocks.")
+    ratio_low: float | None = column("Lower end of its interval.")
+    ratio_high: float | None = column("Upper end of its interval.")
+    interval: str | None = column("`interval`: 95%, from six blocks on; `range` of fewer; `single`.")
+    blocks: int | None = column("Blocks that count: lives of the workers.")
+    rounds: int | None = column("Complete rounds in them.")
+    between_sd: float | None = column("Standard deviation of the blocks' log ratios.")
+    within_sd: float | None = column("Standard deviation of the rounds' log ratios inside their blocks.")
+    floor_low: float | None = column("Noise floor of its kind: a build against itself, lower end.")
+    floor_high: float | None = column("Noise floor, upper end.")
+    verdict: Verdict | None = column("`slower`, `faster`, `no difference` or `cannot tell`, of the other.")
+    status: Status = column(
+        "`ok`, `explained`, `partial`, `not compared`, `unavailable`, `timeout`, `failed`, `different` or `mismatch`.",
+        Status.OK,
+    )
+    reason: str | None = column("What a reader has to know, as `name(figures)`, joined by `; `.")
+    agreement_px: float | None = column(
+        "Largest distance of the two results over the fixed image, in its pixels; empty: not all were compared."
+    )
+    agreement_mean_px: float | None = column("Mean distance, the largest of the rounds.")
+    # what took effect
+    base_threads: int | None = column("Threads that the base ran with.")
+    base_threader: str | None = column("Its multi-threader, where the path reports it.")
+    base_work_units: int | None = column("Work units of its metric.")
+    base_peak_bytes: int | None = column("Its peak resident memory, median.")
+    other_threads: int | None = column("Threads that the other ran with.")
+    other_threader: str | None = column("Its multi-threader, where the path reports it.")
+    other_work_units: int | None = column("Work units of its metric.")
+    other_peak_bytes: int | None = column("Its peak resident memory, median.")
+    other_load_s: float | None = column("Its seconds of loading, median.")
+    key: str | None = column("Digest of the condition: builds, settings, inputs.")
+
+    @property
+    def base_path(self) -> Path_:
+        """Path of the base arm."""
+        return _path(self.base)
+
+    @property
+    def other_path(self) -> Path_:
+        """Path of the other arm."""
+        return _path(self.other)
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """The ratio with its interval."""
+        if self.ratio is None:
+            return None
+        kind: Any = self.interval or "single"
+        return Estimate(
+            self.ratio, self.ratio_low, self.ratio_high, kind, self.blocks or 1, self.between_sd, self.within_sd
         )
+
+    @property
+    def floor(self) -> tuple[float, float] | None:
+        """The noise floor beside it."""
+        return None if self.floor_low is None or self.floor_high is None else (self.floor_low, self.floor_high)
+
+    @property
+    def reasons(self) -> list[tuple[Reason, tuple[str, ...]]]:
+        """The reasons with their figures."""
+        return read_reasons(self.reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRow:
+    """One trial: failures, timeouts and warm-ups too."""
+
+    machine: str = required("Where it ran.")
+    comparison: str = required("Name of the pair, or the two builds.")
+    experiment: str = required("Experiment.")
+    condition: str = required("Condition.")
+    key: str = required("Digest of the condition.")
+    life: str = required("Which life of the workers.")
+    block: int = required("From 1.")
+    whole: bool = required("Whether its block counts: it is whole, and no rerun made up for failures in it.")
+    round: int = required("From 1; the warm-up is 0.")
+    side: Side = required("`base` or `other`.")
+    build: str = required("Its build.")
+    position: int = required("From 0: its place in the round.")
+    phase: Phase = required("`start` (executable asked for nothing), `warmup` or `measure`.")
+    status: TrialStatus = required("`ok`, `failed` or `timeout`.")
+    wall_s: float | None = column(
+        "Executable: start to exit. Python: the call, without loading. Batch: to its last result."
     )
+    outlier: bool | None = column(
+        "Whether its round is an outlier (robust z beyond 3.5). Flagged, never dropped. Empty: not counted."
+    )
+    load_s: float | None = column("First trial of a worker: interpreter start to images read and class loaded.")
+    user_s: float | None = column("User CPU seconds.")
+    system_s: float | None = column("System CPU seconds.")
+    peak_bytes: int | None = column("Peak resident memory; of a batch, of its largest process.")
+    tree_peak_bytes: int | None = column("Warm-up of a batch: memory of all its processes, shared pages counted once.")
+    voluntary_switches: int | None = column("Context switches it asked for.")
+    involuntary_switches: int | None = column("Context switches forced on it.")
+    other_cores: float | None = column("Cores that other processes kept busy during the trial, on average.")
+    stolen_cores: float | None = column("Cores that a hypervisor gave to others.")
+    threads: int | None = column("Threads asked for.")
+    log_threads: str | None = column("What elastix.log says after `-threads`.")
+    threader: str | None = column("ITK's multi-threader in effect.")
+    default_threads: int | None = column("ITK's default number of threads in effect.")
+    work_units: int | None = column("Work units that ITK gives a filter where elastix is told no number of threads.")
+    said: str | None = column("Versions as the running build says them, as `name=version`, joined by `; `.")
+    final_metric: float | None = column("Final metric value, from elastix.log.")
+    resolutions_s: str | None = column("Seconds of each resolution, from elastix.log, with blanks between them.")
+    first_s: float | None = column("A batch: seconds to its first result.")
+    result_digest: str | None = column("Digest of the transform's numbers.")
+    max_px: float | None = column("Largest distance of the round's two results, in pixels; empty: not compared.")
+    started_utc: str | None = column("When the trial started.")
+    session: str | None = column("The start of the command that it belongs to.")
+    note: str | None = column("Why it failed.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRow:
+    """One build on one machine: what was measured or inspected there, by its digest."""
+
+    machine: str = required("Where it ran.")
+    build: str = required("Its name, as `api:0.25.4`.")
+    digest: str = required("Digest of its files: two builds of one version are two rows.")
+    source: str | None = column("Where its files came from.")
+    itk: str | None = column("ITK, as the build says.")
+    elastix: str | None = column("elastix, as the build says.")
+    python: str | None = column("Python that runs it.")
+    inspected_utc: str | None = column("When `inspect` asked it for what follows; empty: it did not.")
+    commit: str | None = column("Commit that it knows.")
+    default_threader: str | None = column("ITK's multi-threader where none is asked for.")
+    threads_2: int | None = column("Threads that it uses where ITK sees 2.")
+    work_units_2: int | None = column("Work units then.")
+    threads_28: int | None = column("Threads that it uses where ITK sees 28.")
+    work_units_28: int | None = column("Work units then.")
+    parameter_honoured: bool | None = column("Whether NumberOfThreads in the parameter map takes effect.")
+    method_honoured: bool | None = column("Whether SetNumberOfThreads does.")
+    option_honoured: bool | None = column("Whether `-threads` does.")
+    environment_honoured: bool | None = column("Whether ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS does.")
+    lock_ticks: int | None = column("Ticks of a thread that ticks every 5 ms, during a registration.")
+    lock_ticks_expected: int | None = column("Ticks it would have had, were Python's lock released.")
+    import_s: float | None = column("Seconds of `import itk`.")
+    import_modules: int | None = column("Modules loaded by it.")
+    first_object_s: float | None = column(
+        "Seconds from `import itk` to the first registration object; of an executable its start."
+    )
+    first_object_modules: int | None = column("Modules loaded then.")
+    resident_bytes: int | None = column("Resident memory then.")
+    later_calls_same: bool | None = column("Whether later calls of one process give the first call's result.")
+    transformix_reads: bool | None = column("Whether transformix reads its transform files as they are.")
+    problem: str | None = column("What could not be asked.")
+
+
+# ---- cells that hold several values
+
+
+def asked(settings: Settings, threads: int | None) -> str:
+    """The settings as the columns have them: `option:2`, `default+Pool`; `threads` is the number that they come to."""
+    words = "default" if settings.threads == "default" else f"{settings.by}:{threads or settings.threads}"
+    return words + (f"+{settings.threader}" if settings.threader else "")
+
+
+def read_asked(text: str | None) -> Settings:
+    """The settings that the column says."""
+    words, _, threader = (text or "default").partition("+")
+    by, _, number = words.partition(":")
+    chosen: Any = threader or None
+    if by == "default":
+        return Settings("default", threader=chosen)
+    how: Any = by
+    threads: Any = int(number) if number.isdecimal() else number
+    return Settings(threads, how, chosen)
+
+
+def write_reasons(reasons: list[tuple[Reason, tuple[object, ...]]]) -> str:
+    """Reasons as the column has them; what would end a figure is replaced."""
+    return "; ".join(
+        f"{reason}({', '.join(_figure(figure) for figure in figures)})" if figures else str(reason)
+        for reason, figures in reasons
+    )
+
+
+def read_reasons(text: str | None) -> list[tuple[Reason, tuple[str, ...]]]:
+    """The reasons that the column says; unknown ones, of another version, are left out."""
+    found = []
+    for one in filter(None, (text or "").split("; ")):
+        name, _, figures = one.partition("(")
+        if name in Reason.__members__.values():
+            found.append((Reason(name), tuple(filter(None, figures.removesuffix(")").split(", ")))))
+    return found
+
+
+def _figure(figure: object) -> str:
+    words = f"{figure:.4g}" if isinstance(figure, float) else str(figure)
+    return " ".join(words.split()).replace(";", ",").replace(", ", " ").replace("(", "[").replace(")", "]")
+
+
+def _path(build: str | None) -> Path_:
+    name = (build or "").partition(":")[0]
+    return "api" if name == "api" else "sitk" if name == "sitk" else "cli"
+
+
+# ---- the document
+
+_FILES = {"comparison.csv": Row, "trials.csv": TrialRow, "builds.csv": BuildRow}
+_HEAD = """\
+# Columns of the result files
+
+Made from `src/repro/results/columns.py` by `python -m repro.results.columns`. Seconds end in `_s`, bytes in `_bytes`,
+pixels in `_px`. What is not known is empty, never 0. A text cell that a spreadsheet would take for a formula starts
+with an apostrophe, and so does one that starts with an apostrophe itself. [method.md](method.md) says how the figures
+are made.
+
+A reason is one of: {reasons}.
+"""
+
+
+def document() -> str:
+    """docs/columns.md."""
+    return _HEAD.format(reasons=", ".join(f"`{one}`" for one in Reason)) + "".join(
+        "\n".join(("", f"## {name}", "", *_table(row), "")) for name, row in _FILES.items()
+    )
+
+
+def _table(row: type) -> Iterator[str]:
+    yield f"A row: {str(row.__doc__)[0].lower()}{str(row.__doc__)[1:]}"
+    yield ""
+    yield "| column | kind | meaning |"
+    yield "|---|---|---|"
+    hints = typing.get_type_hints(row)
+    for one in dataclasses.fields(row):
+        yield f"| `{one.name}` | {_kind(hints[one.name])} | {one.metadata['meaning']} |"
+
+
+def _kind(hint: Any) -> str:
+    if isinstance(hint, types.UnionType):
+        hint = next(one for one in typing.get_args(hint) if one is not type(None))
+    if isinstance(hint, enum.EnumMeta):
+        return "word"
+    return {int: "whole", float: "number", bool: "yes or no"}.get(hint, "text")
+
+
+if __name__ == "__main__":
+    write_text(DOCUMENT, document())

@@ -1,7 +1,7 @@
 """The processes that trials run in, as the parent sees them.
 
 ``Launcher`` runs commands to their end and times them; ``LineChild`` keeps one process alive and
-speaks with it line by line. Both start it through the small process of ``system/launcher.py`` (see there
+speaks with it line by line. Both start it through the small process of ``launcher.py`` (see there
 why) and leave nothing behind: a child's tree ends with it, with its timeout, and with us.
 """
 
@@ -14,23 +14,34 @@ import os
 import queue
 import signal
 import subprocess
+import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-
-import psutil
+from typing import IO, Any, Self
 
 from repro.errors import TrialError
-from repro.system.linepipe import EndedError, GarbageError, Lines
-from repro.system.thin import KILL_S, RefusedError, Thin
+from repro.system.environment import child_environment
+from repro.system.platforms import base_interpreter
+from repro.system.processes import kill_session, pass_pipes
 
 OUTPUT_LIMIT_BYTES = 4 << 30
 """Default size that any one file a child writes may reach, where the platform can bound it: a
 child that floods its log must not fill the disk."""
-_TAIL_BYTES = 4000
-_TAIL_LINES = 15
+LINE_LIMIT_BYTES = 1 << 20
+"""A longer line from a child is garbage."""
+LAUNCHER = Path(__file__).with_name("launcher.py")
+_START_S = 30.0
+"""The launcher has a process running within this; far more than even a loaded machine needs."""
+_KILL_S = 10.0
+"""A killed tree is gone within this, or the launcher itself is killed."""
+_CLOSE_S = 5.0
+_TURN_S = 0.5
+_WAITING_LINES = 8
+_TAIL_BYTES, _TAIL_LINES = 4000, 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +59,6 @@ class Command:
     memory_limit_bytes: int | None = None
     """Writable memory of each process of the child; macOS cannot bound it."""
     output_limit_bytes: int | None = OUTPUT_LIMIT_BYTES
-    affinity: Sequence[int] | None = None
-    """CPUs to run on; None: those of this process. macOS cannot bind."""
 
     def request(self) -> dict[str, Any]:
         """The command as the launcher reads it."""
@@ -68,8 +77,6 @@ class Outcome:
     """None where a signal ended it."""
     signal: int | None
     timed_out: bool
-    stopped: bool
-    """Ended because ``Launcher.stop`` was called."""
     wall_s: float
     """From just before it was started until its end was seen."""
     user_s: float | None
@@ -84,8 +91,6 @@ class Outcome:
         """The end in words."""
         if self.timed_out:
             return f"stopped at its timeout after {self.wall_s:.1f} s"
-        if self.stopped:
-            return f"stopped after {self.wall_s:.1f} s"
         return f"ended by {_signal_name(self.signal)}" if self.signal else f"ended with status {self.exit_status}"
 
 
@@ -97,9 +102,7 @@ class Launcher:
     """
 
     def __init__(self) -> None:
-        self._thin: Thin | None = None
-        self._running = False
-        self._stop_wanted = False
+        self._process: LauncherProcess | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -113,40 +116,33 @@ class Launcher:
         Raises TrialError where it cannot be started or the launcher dies; whatever the exception,
         also KeyboardInterrupt, the command's processes are gone when it arrives.
         """
-        self._stop_wanted = False
-        if self._thin is None or not self._thin.alive:
+        if self._process is None or not self._process.alive:
             self.close()
-            self._thin = Thin()
+            self._process = LauncherProcess()
+        process = self._process
         try:
-            self._thin.start(command.request())
-            self._running = True
-            if self._stop_wanted:
-                self.stop()
-            return Outcome(**self._thin.outcome(None if command.timeout_s is None else command.timeout_s + KILL_S))
+            process.start(command.request())
+            outcome = Outcome(**process.outcome(None if command.timeout_s is None else command.timeout_s + _KILL_S))
+            if process.closed:
+                raise TrialError(f"{command.argv[0]} was stopped, as its launcher was")
+            return outcome
         except RefusedError as error:
             raise TrialError(f"{command.argv[0]} could not be started: {error}") from error
         except BaseException:
             self.close()
             raise
-        finally:
-            self._running = False
 
     @property
     def pid(self) -> int | None:
         """Process number of the running command."""
-        return self._thin.child if self._running and self._thin is not None else None
-
-    def stop(self) -> None:
-        """End the running command, if any; ``run`` then returns. For other threads and signal handlers."""
-        self._stop_wanted = True
-        if self._running and self._thin is not None:
-            self._thin.send({"stop": True})
+        process = self._process
+        return None if process is None else process.child
 
     def close(self) -> None:
-        """End the running command, if any, and the small process."""
-        if self._thin is not None:
-            self._thin.close()
-            self._thin = None
+        """End the running command, if any, and the small process; from any thread. ``run`` then raises TrialError."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.close()
 
 
 class LineChild:
@@ -163,20 +159,19 @@ class LineChild:
         stderr_file: Path,
         cwd: Path | None = None,
         memory_limit_bytes: int | None = None,
-        affinity: Sequence[int] | None = None,
     ) -> None:
         """Start it; its stderr is appended to the file. Raises TrialError where that fails."""
         self._stderr_file = stderr_file
-        command = Command(argv=argv, env=env, cwd=cwd, memory_limit_bytes=memory_limit_bytes, affinity=affinity)
+        command = Command(argv=argv, env=env, cwd=cwd, memory_limit_bytes=memory_limit_bytes)
         streams = dict.fromkeys(("stdin", "stdout", "stderr"), "inherit")
         with stderr_file.open("ab") as log:
-            self._thin = Thin(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
-        assert self._thin.process.stdin is not None
-        assert self._thin.process.stdout is not None
-        self._requests = self._thin.process.stdin
-        self._answers = Lines(self._thin.process.stdout)
+            self._launcher = LauncherProcess(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+        assert self._launcher.process.stdin is not None
+        assert self._launcher.process.stdout is not None
+        self._requests = self._launcher.process.stdin
+        self._answers = Lines(self._launcher.process.stdout)
         try:
-            self.pid, self.started = self._thin.start({**command.request(), **streams, "once": True})
+            self.pid, self.started = self._launcher.start({**command.request(), **streams, "once": True})
             """Its process number, and ``time.perf_counter()`` just before it was started."""
         except BaseException as error:
             self.kill()
@@ -221,24 +216,26 @@ class LineChild:
 
     def resident_bytes(self) -> int | None:
         """Its resident memory now; None where it is gone, or the system does not tell."""
+        import psutil  # tasks/run.py starts what makes its venv by this module, and has the standard library alone
+
         try:
             return int(psutil.Process(self.pid).memory_info().rss)
         except (psutil.Error, OSError):
             return None
 
-    def close(self, timeout_s: float = 5.0) -> None:
+    def close(self, timeout_s: float = _CLOSE_S) -> None:
         """Let it end by itself (its stdin ends), and kill it where it does not in time."""
         with contextlib.suppress(OSError):
             self._requests.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._thin.process.wait(timeout_s)
+            self._launcher.process.wait(timeout_s)
         self.kill()
 
     def kill(self) -> None:
         """End it and its tree, now."""
         with contextlib.suppress(OSError):
             self._requests.close()
-        self._thin.close()
+        self._launcher.close()
         self._answers.close()
 
     def _failure(self, what: str, *, gone: bool = False, timed_out: bool = False) -> TrialError:
@@ -246,7 +243,7 @@ class LineChild:
         how = ""
         if gone:
             with contextlib.suppress(TrialError):  # the launcher is gone with it
-                how = f", {Outcome(**self._thin.outcome(KILL_S)).how}"
+                how = f", {Outcome(**self._launcher.outcome(_KILL_S)).how}"
         self.kill()
         tail = tail_of(self._stderr_file)
         words = f"process {self.pid}: {what}{how}" + (f"; its last lines:\n{tail}" if tail else "")
@@ -269,3 +266,177 @@ def _signal_name(number: int | None) -> str:
         return signal.Signals(number or 0).name
     except ValueError:
         return f"signal {number}"
+
+
+# ---- the parent's end of launcher.py
+
+
+class RefusedError(TrialError):
+    """The launcher is well but could not start the command."""
+
+
+class LauncherProcess:
+    """A process of ``launcher.py`` with its two pipes."""
+
+    def __init__(self, stdin: Any = subprocess.DEVNULL, stdout: Any = subprocess.DEVNULL, stderr: Any = None) -> None:
+        """Start it; the streams are those that a child can inherit."""
+        control_read, control_write = os.pipe()
+        answer_read, answer_write = os.pipe()
+        self._control = control_write
+        self.child: int | None = None
+        """Process number of the child, from its start until its outcome was read."""
+        self.closed = False
+        self._writing = threading.Lock()
+        try:
+            names, options = pass_pipes((control_read, answer_write))
+            self.process = subprocess.Popen(
+                [str(base_interpreter(sys.executable)), "-I", "-S", str(LAUNCHER), *names],
+                env=child_environment({}),
+                stdin=stdin,
+                stdout=stdout,
+                stderr=subprocess.DEVNULL if stderr is None else stderr,
+                **options,
+            )
+        except BaseException:
+            os.close(control_write)
+            os.close(answer_read)
+            raise
+        finally:
+            os.close(control_read)
+            os.close(answer_write)
+        self._answers = Lines(os.fdopen(answer_read, "rb"))
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can take a request."""
+        return not self.closed and self.process.poll() is None
+
+    def start(self, request: Mapping[str, Any]) -> tuple[int, float]:
+        """Send the request; the number of the process it started, and ``perf_counter`` just before.
+
+        The counter is the system's, the same in every process. Raises RefusedError where the
+        command cannot be started, TrialError where the launcher fails.
+        """
+        self.child = None
+        data = json.dumps(request).encode() + b"\n"
+        # Where the launcher is gone, what is read next says so.
+        with self._writing, contextlib.suppress(OSError):
+            while data and not self.closed:
+                data = data[os.write(self._control, data) :]
+        answer = self._receive(_START_S, {"pid", "start"})
+        self.child = int(answer["pid"])
+        return self.child, float(answer["start"])
+
+    def outcome(self, timeout_s: float | None) -> dict[str, Any]:
+        """How the command ended, as the launcher says it. Raises TrialError where it does not."""
+        answer = self._receive(timeout_s, {"exit_status", "signal", "wall_s"})
+        self.child = None
+        return answer
+
+    def close(self) -> None:
+        """End the process with its child: it does so itself when its control pipe ends."""
+        with self._writing:
+            if self.closed:
+                return
+            self.closed = True
+            os.close(self._control)
+        try:
+            self.process.wait(_KILL_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        if self.child is not None and self.process.returncode != 0:  # it died before its child
+            kill_session(self.child)
+        self._answers.close()
+
+    def _receive(self, timeout_s: float | None, expected: set[str]) -> dict[str, Any]:
+        try:
+            answer = self._answers.get(timeout_s)
+        except queue.Empty:
+            raise TrialError(f"the launcher did not answer within {timeout_s} s") from None
+        except EndedError:
+            raise TrialError("the launcher was ended from outside; the trial is lost") from None
+        except GarbageError as error:
+            raise TrialError(f"something else than the launcher wrote on its pipe: {error}") from None
+        if "error" in answer:
+            raise RefusedError(answer["error"])
+        if not expected <= answer.keys():
+            raise TrialError(f"something else than the launcher wrote on its pipe: {str(answer)[:200]}")
+        return answer
+
+
+# ---- JSON objects from a pipe whose writer may die, hang, flood or write nonsense
+
+
+class EndedError(Exception):
+    """The other end of a pipe was closed."""
+
+
+class GarbageError(Exception):
+    """A line that is no JSON object."""
+
+
+class Lines:
+    """Reads on a thread of its own: Windows can wait for a pipe in no other way."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        """Start reading the stream, which this object owns from now on."""
+        self._stream = stream
+        # Bounded, so that a flood stops at the writer and not in our memory.
+        self._queue: queue.Queue[bytes] = queue.Queue(maxsize=_WAITING_LINES)
+        self._closing = False
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def empty(self) -> bool:
+        """Whether nothing has come that was not yet taken."""
+        return self._queue.empty()
+
+    def get(self, timeout_s: float | None) -> dict[str, Any]:
+        """The next object. Raises queue.Empty, EndedError or GarbageError."""
+        line = self._next(timeout_s)
+        if not line:
+            raise EndedError
+        try:
+            value = json.loads(line) if line.endswith(b"\n") else None
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
+            raise GarbageError(repr(line[:200])[2:-1])
+        return value
+
+    def _next(self, timeout_s: float | None) -> bytes:
+        """The next line, waited for in short turns.
+
+        Ctrl-C may be delivered to a thread of a library, and then it does not wake a main thread
+        that waits for a queue; Python looks for it between two turns.
+        """
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            left = _TURN_S if end is None else end - time.monotonic()
+            try:
+                return self._queue.get(timeout=max(0.0, min(_TURN_S, left)))
+            except queue.Empty:
+                if left <= 0:
+                    raise
+
+    def close(self) -> None:
+        """Give the pipe back, as soon as its other end is closed; who waits for a line hears of the end."""
+        self._closing = True
+        deadline = time.monotonic() + _CLOSE_S
+        while self._thread.is_alive():
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    self._queue.get_nowait()
+            self._thread.join(0.01)
+            if time.monotonic() > deadline:  # a stranger holds the other end: leave it to the thread
+                return
+        with contextlib.suppress(queue.Full):
+            self._queue.put_nowait(b"")
+        self._stream.close()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while (line := self._stream.readline(LINE_LIMIT_BYTES + 1)) and not self._closing:
+                self._queue.put(line)
+        self._queue.put(b"")

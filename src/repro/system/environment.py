@@ -1,6 +1,6 @@
 """The environment that children get: an allow-list, and what the condition sets.
 
-Nothing else comes through, so that both paths find the same, a setting of the user's shell cannot
+Nothing else comes through, so that both arms find the same, a setting of the user's shell cannot
 decide a measurement, and no secret reaches a child.
 """
 
@@ -10,14 +10,22 @@ import os
 import re
 from collections.abc import Mapping
 
-from repro import system as platforms
+from repro.system.platforms import SYSTEM, library_path_variable, path_separator
 
+_KEPT = {
+    "posix": ("PATH", "HOME", "TMPDIR", "LANG", "LANGUAGE", "TZ", "LC_.*"),
+    # What Windows programs and the loader cannot do without.
+    "win32": (
+        *("PATH", "PATHEXT", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "TEMP", "TMP", "USERPROFILE"),
+        *("APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "NUMBER_OF_PROCESSORS", "PROCESSOR_.*"),
+    ),
+}
 # Variables that decide how ITK and what stands below it run. ITK: read in itkMultiThreaderBase.cxx
 # (NSLOTS before ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS, which wins), itkDynamicLoader and
 # itkObjectFactoryBase (ITK_AUTOLOAD_PATH), itkFFTWGlobalConfiguration, itkNiftiImageIO. The others
 # by their prefix: OpenMP (OMP_, GOMP_, KMP_), TBB, OpenBLAS, MKL, BLIS, macOS' Accelerate, numpy,
 # Python, glibc's allocator and the loader itself.
-_TELLING = re.compile(
+_DECIDING = re.compile(
     r"(ITK_|NSLOTS$|ELASTIX|OMP_|GOMP_|KMP_|TBB_|OPENBLAS_|GOTO_|MKL_|BLIS_|VECLIB_|NUMEXPR_|NPY_|NUMPY_|PYTHON"
     r"|MALLOC_|GLIBC_TUNABLES$|LD_|DYLD_)"
 )
@@ -27,28 +35,25 @@ def child_environment(
     extra: Mapping[str, str],
     library_path: str | None = None,
     parent: Mapping[str, str] = os.environ,
-    system: str = platforms.SYSTEM,
+    system: str = SYSTEM,
 ) -> dict[str, str]:
     """The whole environment of a child.
 
     ``extra`` is what the condition sets; ``library_path`` are folders in which the loader looks
     for the child's libraries first.
     """
-    known = {platforms.known_as(name, system): value for name, value in parent.items()}
-    environment = {name: value for name, value in known.items() if platforms.is_kept(name, system)}
+    environment = {name: value for name, value in _by_name(parent, system).items() if _is_kept(name, system)}
     environment |= extra
     if library_path:
-        variable = platforms.library_path_variable(system)
+        variable = library_path_variable(system)
         folders = filter(None, (library_path, environment.get(variable)))
-        environment[variable] = platforms.path_separator(system).join(folders)
+        environment[variable] = path_separator(system).join(folders)
     return environment
 
 
-def removed(parent: Mapping[str, str] = os.environ, system: str = platforms.SYSTEM) -> list[str]:
+def removed(parent: Mapping[str, str] = os.environ, system: str = SYSTEM) -> list[str]:
     """Names of variables that would have decided a measurement and were kept from the children."""
-    kept = child_environment({}, parent=parent, system=system)
-    known = {platforms.known_as(name, system) for name in parent}
-    return sorted(name for name in known if _TELLING.match(name) and name not in kept)
+    return sorted(name for name in _by_name(parent, system) if _DECIDING.match(name) and not _is_kept(name, system))
 
 
 def itk_environment(machine_threads: int | None, threader: str | None) -> dict[str, str]:
@@ -63,3 +68,12 @@ def itk_environment(machine_threads: int | None, threader: str | None) -> dict[s
         "ITK_GLOBAL_DEFAULT_THREADER": threader,
     }
     return {name: value for name, value in wanted.items() if value is not None}
+
+
+def _by_name(variables: Mapping[str, str], system: str) -> dict[str, str]:
+    """Windows does not tell cases apart, and Python writes all names in capitals there."""
+    return {name.upper() if system == "win32" else name: value for name, value in variables.items()}
+
+
+def _is_kept(name: str, system: str) -> bool:
+    return re.fullmatch("|".join(_KEPT.get(system, _KEPT["posix"])), name) is not None

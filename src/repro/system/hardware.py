@@ -1,4 +1,4 @@
-"""What Linux, macOS and Windows tell about the machine, each in its own way.
+"""The facts of ``machine`` that Linux, macOS and Windows tell each in its own way.
 
 One function a system, all with the same keys where the system knows the thing; a key that is
 missing is unknown. Files and programs are read through a ``Probe``, so that tests can make up
@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from repro.system.environment import child_environment
-from repro.system.system import SYSTEM
+from repro.system.platforms import SYSTEM
 
 _PROGRAM_TIMEOUT_S = 5.0
 
@@ -68,7 +68,7 @@ def describe(system: str, probe: Probe, logical_cores: int) -> dict[str, Any]:
 def unique_id(system: str, probe: Probe) -> str:
     """What the system itself uses to tell machines apart; empty where there is none.
 
-    Never stored: ``machine.machine_id`` digests it.
+    Never stored: ``machine`` digests it.
     """
     if system == "linux":
         return probe.read("/etc/machine-id").strip() or probe.read("/var/lib/dbus/machine-id").strip()
@@ -239,7 +239,9 @@ def windows(probe: Probe) -> dict[str, Any]:
     build = _registry(probe, version, "CurrentBuild")
     return {
         "os": "Windows",
-        "os_version": f"{_registry(probe, version, 'ProductName')} build {build}" if build else "",
+        "os_version": f"{_windows_name(_registry(probe, version, 'ProductName'), build)} build {build}"
+        if build
+        else "",
         "kernel": build,
         "cpu": _registry(probe, rf"{description}\CentralProcessor\0", "ProcessorNameString"),
         "virtualization": (product if re.search(r"virtual|vmware|kvm|qemu|hvm", product, re.IGNORECASE) else "none")
@@ -254,6 +256,15 @@ def windows(probe: Probe) -> dict[str, Any]:
         "cgroup_cpu_cores": "none",
         "cgroup_memory_bytes": "none",
     }
+
+
+_WINDOWS_11 = 22000
+"""Its first build; the registry goes on to call it Windows 10."""
+
+
+def _windows_name(product: str, build: str) -> str:
+    newer = build.isdecimal() and int(build) >= _WINDOWS_11
+    return product.replace("Windows 10", "Windows 11") if newer else product
 
 
 def _registry(probe: Probe, key: str, value: str) -> str:

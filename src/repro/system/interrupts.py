@@ -1,12 +1,18 @@
-"""What Ctrl-C and a polite kill do to a running bench."""
+"""What Ctrl-C and a polite kill do to a run."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType
 
-from repro.measure.bench import Stop
+
+@dataclass
+class Stop:
+    """Set by the first interrupt: the trial under way is finished, none is started."""
+
+    requested: bool = False
 
 
 def listen(stop: Stop, say: Callable[[str], None]) -> None:

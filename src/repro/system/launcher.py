@@ -10,11 +10,11 @@ CONTROL and ANSWER are two pipes (file descriptors; handles on Windows). On CONT
 one JSON object a line (``children.py`` writes them):
 
     argv, env, cwd, stdin/stdout/stderr (a path, "inherit", or null for nothing), timeout_s,
-    memory_limit_bytes, output_limit_bytes, affinity (CPU numbers), once
+    memory_limit_bytes, output_limit_bytes, once
 
 On ANSWER goes ``{"pid": ..., "start": perf_counter}`` as soon as the child runs, then its outcome (``Host.run``), or
-``{"error": ...}`` instead where it could not be started. ``{"stop": true}`` on CONTROL ends the
-running child. The end of CONTROL, as when the parent was killed, ends the child and this process.
+``{"error": ...}`` instead where it could not be started. The end of CONTROL, as when the parent was killed, ends the
+child and this process.
 """
 
 from __future__ import annotations

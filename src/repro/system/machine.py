@@ -1,7 +1,7 @@
-"""What machine this is: the fingerprint that every session stores, and a short name for it.
+"""What machine this is: the fingerprint that every session stores, its short name, and its identity.
 
-Facts of the system come from ``system/hardware.py``, the rest from psutil and Python. What cannot be
-known is the word "unknown". No host name, user name or folder is in it.
+Facts of the system come from ``hardware.py``, the rest from psutil and Python. What cannot be known is the word
+"unknown", whatever keeps it from us. No host name, user name or folder is in it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,16 @@ from typing import Any
 
 import psutil
 
-from repro.layout import CACHE
-from repro.system import SYSTEM, current_platform, environment, hardware
+from repro.errors import ConfigError
+from repro.paths import ROOT, shown
+from repro.system import environment, hardware
 from repro.system.hardware import Probe
+from repro.system.platforms import SYSTEM, current_platform
 
 UNKNOWN = "unknown"
-_SALT = "elastix comparison machine 1"
+ID_FILE = ROOT / ".machine-id"
+"""A random number, made once. Git ignores it, and `clean` leaves it: with it the machine would lose its name."""
+_SALT = "elastix comparison machine 2"
 """Part of every digest, so that ours cannot be matched with those of other programs."""
 
 # Keys in the order in which people read them; a system that does not tell one says "unknown".
@@ -45,67 +49,74 @@ def fingerprint(system: str = SYSTEM, probe: Probe | None = None) -> dict[str, A
     Ready for JSON; takes some tenths of a second at most, so it is for the start of a session.
     Sizes are bytes, ``max_mhz`` MHz. ``usable_cores`` are those this process may run on.
     """
-    facts = _facts() | hardware.describe(system, probe or Probe(), psutil.cpu_count() or 1)
-    return {key: facts.get(key, UNKNOWN) for key in _KEYS} | state()
+    facts = _facts() | hardware.describe(system, probe or Probe(), os.cpu_count() or 1)
+    return {key: facts.get(key, UNKNOWN) for key in _KEYS} | state(system)
 
 
-def state() -> dict[str, Any]:
+def state(system: str = SYSTEM) -> dict[str, Any]:
     """What changes from minute to minute: load, memory, swap, power. For both ends of a session."""
-    memory, swap = psutil.virtual_memory(), psutil.swap_memory()
-    battery = _attempt(psutil, "sensors_battery")
-    sources = {True: "mains", False: "battery"}
-    load = _attempt(psutil, "getloadavg")
+    memory, swap = _attempt(psutil, "virtual_memory"), _attempt(psutil, "swap_memory")
+    # psutil makes up the load on Windows, from 0 on, beginning with the first question.
+    load = None if system == "win32" else _attempt(psutil, "getloadavg")
     mhz = _attempt(psutil, "cpu_freq")
     return {
         "load_1m": round(load[0], 2) if load else UNKNOWN,
-        "memory_available_bytes": memory.available,
-        "swap_used_bytes": swap.used,
-        "power_source": "no battery" if battery is None else sources.get(battery.power_plugged, UNKNOWN),
-        "battery_percent": UNKNOWN if battery is None else round(battery.percent),
+        "memory_available_bytes": memory.available if memory else UNKNOWN,
+        "swap_used_bytes": swap.used if swap else UNKNOWN,
+        **_power(),
         "current_mhz": round(mhz.current) if mhz and mhz.current else UNKNOWN,
     }
 
 
+def _power() -> dict[str, Any]:
+    try:
+        battery = psutil.sensors_battery()
+    except _ERRORS:
+        return {"power_source": UNKNOWN, "battery_percent": UNKNOWN}
+    if battery is None:
+        return {"power_source": "no battery", "battery_percent": UNKNOWN}
+    source = {True: "mains", False: "battery"}.get(battery.power_plugged, UNKNOWN)
+    return {"power_source": source, "battery_percent": round(battery.percent)}
+
+
 def physical_cores() -> int:
-    """What "0 threads" means: the physical cores, or the logical ones where those are unknown."""
-    return psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+    """The physical cores, or the logical ones where those are unknown."""
+    return _physical_cores() or os.cpu_count() or 1
 
 
-def machine_id(system: str = SYSTEM, probe: Probe | None = None, cache: Path = CACHE) -> str:
-    """A short name that stays with the machine, such as "linux-64-epyc-2c-1a2b3c4d".
+def machine_name(system: str = SYSTEM, probe: Probe | None = None, id_file: Path = ID_FILE) -> str:
+    """A short name that stays with the machine and this checkout, such as "linux-64-epyc-2c-1a2b3c4d".
 
-    The last part digests the system's own identity of the machine together with its processor
-    and a salt; it leads back to neither the host nor its owner. A machine without identity gets a
-    random one, kept in the checkout's cache folder.
+    The last part digests the processor and ``identity``. Raises ConfigError as ``identity`` does.
     """
     probe = probe or Probe()
     cpu = str(hardware.describe(system, probe, 0).get("cpu", "")) or platform.processor()
     cores = physical_cores()
-    identity = hardware.unique_id(system, probe) or _random_identity(cache / "machine-id")
-    content = "\n".join((_SALT, identity, cpu, platform.machine(), str(cores)))
-    return f"{current_platform()}-{slug(cpu)}-{cores}c-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+    told = _digest(identity(system, probe, id_file), cpu, platform.machine(), str(cores))
+    return f"{current_platform()}-{slug(cpu)}-{cores}c-{told[:8]}"
+
+
+def identity(system: str = SYSTEM, probe: Probe | None = None, id_file: Path = ID_FILE) -> str:
+    """32 hex digits that tell this machine and checkout from all others, also from a clone of the machine.
+
+    They digest the random number of ``ID_FILE`` and what the system itself tells machines apart by; neither leaves
+    the machine, so that nobody else can make lines of this identity. Raises ConfigError where the file cannot be made.
+    """
+    try:
+        number = _random_number(id_file)
+    except OSError as error:
+        raise ConfigError(
+            f"{shown(id_file)}: cannot be made, and no machine has a name without it: {error.strerror}; "
+            "measure from a checkout of your own"
+        ) from error
+    return _digest(number, hardware.unique_id(system, probe or Probe()))[:32]
 
 
 def slug(cpu: str) -> str:
     """The word by which people know a processor: "epyc", "i7-1165g7", "m2-pro", "5800x"."""
-    words = (
-        re.sub(r"\((?:R|TM|C)\)|@.*|\b\d+-core\b|\b\d+th gen\b|\bw/.*", " ", cpu, flags=re.IGNORECASE).lower().split()
-    )
-    dull = {
-        "amd",
-        "intel",
-        "apple",
-        "core",
-        "cpu",
-        "processor",
-        "ryzen",
-        "xeon",
-        "with",
-        "radeon",
-        "graphics",
-        "virtual",
-    }
-    telling = [word for word in words if word not in dull and re.search(r"[a-z]", word)]
+    told = re.sub(r"\((?:R|TM|C)\)|@.*|\b\d+-core\b|\b\d+th gen\b|\bw/.*", " ", cpu, flags=re.IGNORECASE)
+    words = told.lower().split()
+    telling = [word for word in words if word not in _DULL and re.search(r"[a-z]", word)]
     by_number = [word for word in telling if re.search(r"\d", word)]
     chosen = (by_number or telling or words or [UNKNOWN])[0]
     following = telling[telling.index(chosen) + 1 :] if by_number else []
@@ -113,29 +124,14 @@ def slug(cpu: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", "-".join((chosen, *kind))).strip("-") or UNKNOWN
 
 
-def compilers_of(file: Path) -> tuple[str, ...]:
-    """Compilers whose names stand in a program or library, such as "GCC: (GNU) 12.1.1".
-
-    Linkers of Linux keep them (ELF section .comment); empty where nothing is found.
-    """
-    pattern, found, rest = re.compile(rb"GCC: \([^)\0]{1,80}\) [0-9.]+|clang version [0-9.]+"), set(), b""
-    try:
-        with file.open("rb") as stream:
-            while chunk := stream.read(1 << 22):
-                window = rest + chunk
-                found |= {match.decode("ascii", errors="replace") for match in pattern.findall(window)}
-                rest = window[-100:]
-    except OSError:
-        return ()
-    # A name cut by the end of a chunk is found again, whole, in the next.
-    return tuple(sorted(name for name in found if not any(other != name and other.startswith(name) for other in found)))
+_DULL = ["amd", "intel", "apple", "core", "cpu", "processor", "ryzen", "xeon", "with", "radeon", "graphics", "virtual"]
 
 
 def _facts() -> dict[str, Any]:
     """What psutil and Python know on every system."""
-    mhz = _attempt(psutil, "cpu_freq")
+    mhz, memory, swap = (_attempt(psutil, name) for name in ("cpu_freq", "virtual_memory", "swap_memory"))
     affinity = _attempt(psutil.Process(), "cpu_affinity")
-    physical, logical = psutil.cpu_count(logical=False), psutil.cpu_count()
+    physical, logical = _physical_cores(), os.cpu_count()
     facts: Mapping[str, Any] = {
         "platform": current_platform(),
         "arch": platform.machine(),
@@ -146,8 +142,8 @@ def _facts() -> dict[str, Any]:
         "smt": smt(physical, logical),
         "usable_cores": len(affinity) if affinity else None,
         "max_mhz": round(mhz.max) if mhz and mhz.max else None,
-        "memory_bytes": psutil.virtual_memory().total,
-        "swap_bytes": psutil.swap_memory().total,
+        "memory_bytes": memory.total if memory else None,
+        "swap_bytes": swap.total if swap else None,
         "clock_resolution_s": time.get_clock_info("perf_counter").resolution,
         "priority": hardware.priority(_attempt(psutil.Process(), "nice")),
         "python": platform.python_version(),
@@ -172,18 +168,32 @@ def _python_options() -> list[str]:
     return options + (["free-threaded"] if sysconfig.get_config_var("Py_GIL_DISABLED") else [])
 
 
+_ERRORS = (AttributeError, OSError, NotImplementedError, RuntimeError, ValueError, psutil.Error)
+
+
 def _attempt(owner: Any, name: str) -> Any:
-    """What psutil's function says; None where this system has it not, or it fails here."""
+    """What psutil's function says; None where this system has it not, or it fails here (as performance counters do)."""
     try:
         return getattr(owner, name)()
-    except (AttributeError, OSError, NotImplementedError, RuntimeError, psutil.Error):
+    except _ERRORS:
         return None
 
 
-def _random_identity(file: Path) -> str:
+def _physical_cores() -> int | None:
+    try:
+        found: int | None = psutil.cpu_count(logical=False)
+    except _ERRORS:
+        return None
+    return found
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join((_SALT, *parts)).encode()).hexdigest()
+
+
+def _random_number(file: Path) -> str:
     if not file.is_file():
-        file.parent.mkdir(parents=True, exist_ok=True)
         temporary = file.with_name(f"{file.name}.{os.getpid()}")
-        temporary.write_text(secrets.token_hex(16), encoding="ascii")
+        temporary.write_text(secrets.token_hex(16) + "\n", encoding="ascii")
         temporary.replace(file)
-    return file.read_text(encoding="ascii")
+    return file.read_text(encoding="ascii").strip()

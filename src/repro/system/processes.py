@@ -1,4 +1,7 @@
-"""Starting processes, giving them pipes, killing what is left of them; locks, alarms and the streams of this one."""
+"""Starting processes, giving them pipes, killing what is left of them; locks and the streams of this one.
+
+Standard library only: tasks/run.py uses it before anything is installed.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +15,16 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
-from repro.system.system import SYSTEM
+from repro.system.platforms import SYSTEM
+
+_SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
 
-def speak_utf8(*streams: TextIO) -> None:
+def speak_utf8(*streams: TextIO | None) -> None:
     """Let streams take any character, also a Windows console or pipe with a code page of its own."""
     for stream in streams:
         if isinstance(stream, io.TextIOWrapper) and (stream.encoding or "").lower().replace("-", "") != "utf8":
             stream.reconfigure(encoding="utf-8", errors="replace")
-
-
-def thin_python() -> str:
-    """The interpreter for a small helper process.
-
-    On Windows the python.exe of a virtual environment only starts the base one as its child, so
-    the base one is named.
-    """
-    base: str = getattr(sys, "_base_executable", "") or sys.executable
-    return base
 
 
 def pass_pipes(descriptors: Sequence[int], system: str = SYSTEM) -> tuple[list[str], dict[str, Any]]:
@@ -61,7 +56,10 @@ def kill_session(leader: int, system: str = SYSTEM) -> None:
 
 
 def ending_with_us(*, politely: bool = False, system: str = SYSTEM) -> Callable[[], object] | None:
-    """What Popen's child has to call (``preexec_fn``) to be ended when its parent ends; only Linux has that."""
+    """A preexec_fn that ends the child when its parent ends; None where the system has none (Linux alone has one).
+
+    It holds for the child alone, not for what the child starts.
+    """
     if sys.platform == "win32" or system != "linux":
         return None
     prctl, number = _prctl(), signal.SIGTERM if politely else signal.SIGKILL
@@ -72,16 +70,6 @@ def adopt_orphans(system: str = SYSTEM) -> None:
     """On Linux, become the parent of descendants whose own parent has ended, so that none is overlooked."""
     if system == "linux":
         _prctl()(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-_SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
-
-
-def _prctl() -> Callable[..., int]:
-    import ctypes  # the command line starts without it
-
-    function: Callable[..., int] = ctypes.CDLL(None).prctl
-    return function
 
 
 def reap() -> None:
@@ -108,8 +96,8 @@ def try_lock(descriptor: int) -> bool:
     return True
 
 
-def alarm(seconds: float, strike: Callable[[], object]) -> None:
-    """Interrupt the main thread with this call in so many seconds, 0 for not any more; Windows cannot."""
-    if sys.platform != "win32":
-        signal.signal(signal.SIGALRM, lambda *_: strike())
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+def _prctl() -> Callable[..., int]:
+    import ctypes  # the command line starts without it
+
+    function: Callable[..., int] = ctypes.CDLL(None).prctl
+    return function

@@ -55,15 +55,13 @@ class Host:
 
     def next_request(self) -> Message | None:
         """The next request; None where the parent is gone or this process is told to end."""
-        while True:
-            while b"\n" not in self.buffer:
-                if self.closed:
-                    return None
-                self._listen(None)
-            line, _, self.buffer = self.buffer.partition(b"\n")
-            request: Message = json.loads(line)
-            if "stop" not in request:  # a stop that came when the child had just ended
-                return request
+        while b"\n" not in self.buffer:
+            if self.closed:
+                return None
+            self._listen(None)
+        line, _, self.buffer = self.buffer.partition(b"\n")
+        request: Message = json.loads(line)
+        return request
 
     def run(self, request: Message, started: Callable[[int, float], None]) -> Message:
         """Start the child, wait for its end or end it, and say how it went."""
@@ -86,7 +84,7 @@ class Host:
                 file.close()
         started(process.pid, start)
         timeout_s = request.get("timeout_s")
-        reason, status, rusage = self._wait(process.pid, None if timeout_s is None else start + timeout_s)
+        timed_out, status, rusage = self._wait(process.pid, None if timeout_s is None else start + timeout_s)
         wall_s = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         self._sweep(process.pid)
@@ -94,28 +92,24 @@ class Host:
         return {
             "exit_status": process.returncode if process.returncode >= 0 else None,
             "signal": -process.returncode if process.returncode < 0 else None,
-            "timed_out": reason == "timed_out",
-            "stopped": reason == "stopped",
+            "timed_out": timed_out,
             "wall_s": wall_s,
             "peak_bytes": used["peak_bytes"],
             **used["usage"],
         }
 
-    def _wait(self, pid: int, deadline: float | None) -> tuple[str, int, resource.struct_rusage]:
-        reason = ""
+    def _wait(self, pid: int, deadline: float | None) -> tuple[bool, int, resource.struct_rusage]:
+        """Whether it timed out, its status and what it used, once it has ended."""
+        timed_out = killed = False
         while True:
             ended, status, used = os.wait4(pid, os.WNOHANG)
             if ended:
-                return reason, status, used
+                return timed_out, status, used
             left = None if deadline is None else max(0.0, deadline - time.perf_counter())
-            if not reason:
-                if self.closed or b"\n" in self.buffer:
-                    reason = "stopped"
-                elif left == 0:
-                    reason = "timed_out"
-                if reason:
-                    _kill_group(pid)
-            self._listen(None if reason else left)
+            if not killed and (self.closed or left == 0):
+                timed_out, killed = not self.closed, True
+                _kill_group(pid)
+            self._listen(None if killed else left)
 
     def _listen(self, timeout_s: float | None) -> None:
         """Wait for a signal or for the parent, at most so long."""
@@ -129,14 +123,14 @@ class Host:
             self.closed = self.closed or not chunk
 
     def _prepare(self, request: Message) -> Callable[[], None] | None:
-        """What the child does between fork and exec: limits, affinity, and dying with us."""
+        """What the child does between fork and exec: limits, and dying with us."""
         wanted = (
             (request.get("memory_limit_bytes"), _MEMORY_LIMIT),
             (request.get("output_limit_bytes"), _FILE_LIMIT),
         )
         limits = [(kind, _within(kind, limit)) for limit, kind in wanted if limit and kind is not None]
-        affinity, prctl, parent = request.get("affinity"), self.prctl, os.getpid()
-        if not (limits or affinity or prctl):
+        prctl, parent = self.prctl, os.getpid()
+        if not (limits or prctl):
             return None
 
         def prepare() -> None:
@@ -146,8 +140,6 @@ class Host:
                     os._exit(1)
             for kind, limit in limits:
                 resource.setrlimit(kind, (limit, limit))
-            if affinity and sys.platform == "linux":
-                os.sched_setaffinity(0, affinity)
 
         return prepare
 
@@ -191,7 +183,7 @@ def _kill_group(pid: int) -> None:
 def _children() -> list[int]:
     """Processes that this one has to reap; empty where the system does not tell."""
     try:
-        with open(f"/proc/self/task/{os.getpid()}/children") as file:  # noqa: PTH123
+        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:  # noqa: PTH123
             return [int(word) for word in file.read().split()]
     except OSError:
         return []

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterable
 from typing import Any
 
 Usage = dict[str, float | int | None]
@@ -40,16 +39,6 @@ def peak_bytes(status: str = "/proc/self/status", system: str = sys.platform) ->
 def disk_bytes(io: str = "/proc/self/io") -> int | None:
     """Bytes that this process has had read from the disk; None where the system does not tell."""
     return _told(io, "read_bytes")
-
-
-def shared_once_bytes(pids: Iterable[int], proc: str = "/proc") -> int | None:
-    """Memory of the processes, each shared page split among those that have it: Linux's PSS.
-
-    A process that has just ended counts nothing; None where the system does not tell.
-    """
-    told = (_told(f"{proc}/{pid}/smaps_rollup", "Pss") for pid in pids)
-    found = [kilobytes * 1024 for kilobytes in told if kilobytes is not None]
-    return sum(found) if found else None
 
 
 def _told(file: str, name: str) -> int | None:

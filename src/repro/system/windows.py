@@ -21,9 +21,7 @@ from typing import Any
 
 CREATE_SUSPENDED = 0x4  # processthreadsapi.h
 CREATE_NEW_PROCESS_GROUP = 0x200
-CREATE_NO_WINDOW = 0x08000000
 EXTENDED_LIMIT_INFORMATION = 9  # JOBOBJECTINFOCLASS of winnt.h
-LIMIT_AFFINITY = 0x10
 LIMIT_PROCESS_MEMORY = 0x100
 LIMIT_KILL_ON_JOB_CLOSE = 0x2000
 _DWORD, _SIZE, _U64 = ctypes.c_uint32, ctypes.c_size_t, ctypes.c_uint64
@@ -53,7 +51,7 @@ class ExtendedLimits(ctypes.Structure):
 class Job:
     """A job object; closing it ends every process in it."""
 
-    def __init__(self, kernel32: Any, memory_limit_bytes: int | None, affinity: list[int] | None) -> None:
+    def __init__(self, kernel32: Any, memory_limit_bytes: int | None) -> None:
         """Make the job. Raises OSError where Windows refuses."""
         self._kernel32 = kernel32
         kernel32.CreateJobObjectW.restype = ctypes.c_void_p
@@ -62,9 +60,6 @@ class Job:
         if memory_limit_bytes:
             limits.LimitFlags |= LIMIT_PROCESS_MEMORY
             limits.ProcessMemoryLimit = memory_limit_bytes
-        if affinity:
-            limits.LimitFlags |= LIMIT_AFFINITY
-            limits.Affinity = sum(1 << cpu for cpu in affinity)
         self._check(
             kernel32.SetInformationJobObject(
                 self._handle, EXTENDED_LIMIT_INFORMATION, ctypes.byref(limits), ctypes.sizeof(limits)
@@ -104,7 +99,8 @@ class Host:
         self._requests: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._lock = threading.Lock()
         self._job: Job | None = None
-        self._stopped = False
+        self._ended = False
+        """Whether the parent is gone."""
         threading.Thread(target=self._read, args=(control,), daemon=True).start()
 
     def next_request(self) -> dict[str, Any] | None:
@@ -115,7 +111,7 @@ class Host:
         """Start the child, wait for its end or end it, and say how it went."""
         with contextlib.ExitStack() as cleanup:
             streams = [_stream(request.get(name), number, cleanup) for number, name in enumerate(_STREAMS)]
-            job = Job(self._kernel32, request.get("memory_limit_bytes"), request.get("affinity"))
+            job = Job(self._kernel32, request.get("memory_limit_bytes"))
             cleanup.callback(self._forget, job)
             start = time.perf_counter()
             process = subprocess.Popen(
@@ -125,13 +121,16 @@ class Host:
                 stdin=streams[0],
                 stdout=streams[1],
                 stderr=streams[2],
-                creationflags=CREATE_SUSPENDED | CREATE_NEW_PROCESS_GROUP | CREATE_NO_WINDOW,
+                # It shares the console without window of this process: one of its own would be started with it, timed.
+                creationflags=CREATE_SUSPENDED | CREATE_NEW_PROCESS_GROUP,
             )
             cleanup.callback(process.kill)
             handle = int(vars(process)["_handle"])
             job.hold(handle)
-            with self._lock:
-                self._job, self._stopped = job, False
+            with self._lock:  # the parent may have gone before there was a job to end
+                if self._ended:
+                    raise OSError("the parent is gone")
+                self._job = job
             self._ntdll.NtResumeProcess(ctypes.c_void_p(handle))
             started(process.pid, start)
             timed_out = False
@@ -147,7 +146,6 @@ class Host:
                 "exit_status": process.returncode,
                 "signal": None,
                 "timed_out": timed_out,
-                "stopped": self._stopped,
                 "wall_s": wall_s,
                 "peak_bytes": used["peak_bytes"],
                 **used["usage"],
@@ -156,18 +154,11 @@ class Host:
     def _read(self, control: int) -> None:
         with contextlib.suppress(OSError), os.fdopen(control, "rb") as pipe:
             for line in pipe:
-                request = json.loads(line)
-                if "stop" in request:
-                    self._stop()
-                else:
-                    self._requests.put(request)
+                self._requests.put(json.loads(line))
         self._requests.put(None)
-        self._stop()
-
-    def _stop(self) -> None:
         with self._lock:
+            self._ended = True
             if self._job:
-                self._stopped = True
                 self._job.terminate()
 
     def _forget(self, job: Job) -> None:

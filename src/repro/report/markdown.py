@@ -1,0 +1,65 @@
+"""report.md: the first screen as Markdown, at most 60 lines, for a forum post or a pull request's comment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from repro.report.first import First, Table
+from repro.report.sentences import verdict_words
+from repro.text import estimate, line, printable
+
+_MOST_ROWS = 14
+_ZERO_WIDTH = "\N{ZERO WIDTH SPACE}"
+"""Keeps names of people, issues and addresses from becoming links."""
+
+
+def document(first: First, ways: Table | None) -> str:
+    """The sentence, the table, the ladder of the worst pair, what to do, machine and method.
+
+    Of a comparison of builds it is under 40 lines.
+    """
+    lines = [f"**{escape(first.title)}**", ""]
+    lines += [*table(first.table), ""]
+    if first.ladder_of and len(first.steps) > 1:
+        lines += [f"From posted to cured ({escape(first.ladder_of)}):", ""]
+        lines += [
+            f"* {escape(label)}: {estimate(found)} ({verdict_words(verdict)})" for label, found, verdict in first.steps
+        ]
+        lines.append("")
+    lines += [f"Why: {escape(first.why)}", ""] if first.why else []
+    lines += [escape(warning) for warning in first.warnings[:2]]
+    if first.do:
+        lines += [escape(first.do), ""]
+    if first.code:
+        lines += ["```python", *(printable(one) for one in first.code), "```", ""]
+    if ways and ways.rows:
+        lines += [*table(ways), ""]
+    lines += [f"{escape(first.note)}", ""] if first.note else []
+    lines += [escape(first.where), "", "The rest is in report.html and comparison.csv beside this file."]
+    return "\n".join(lines) + "\n"
+
+
+def table(shown: Table) -> Iterator[str]:
+    """A table; words under a figure stand behind it."""
+    yield f"| {' | '.join(cell(head) for head in shown.heads)} |"
+    yield f"|{'|'.join('---:' if n in shown.figures else '---' for n in range(len(shown.heads)))}|"
+    for row in shown.rows[:_MOST_ROWS]:
+        yield f"| {' | '.join(cell(f'{one.text} {one.small}'.strip()) for one in row)} |"
+    if len(shown.rows) > _MOST_ROWS:
+        yield f"\n{len(shown.rows) - _MOST_ROWS} more rows are in report.html."
+    if shown.note:
+        yield f"\n{escape(shown.note)}"
+
+
+def escape(text: str) -> str:
+    """Text as Markdown shows it: no markup, no HTML, no mention of a person or an issue, no line break."""
+    words = " ".join(line(text, 2000).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    words = re.sub(r"([\\`*_~|]|^\[|\](?=[(\[]))", r"\\\1", words)
+    words = re.sub(r"^([#+-]|\d+[.)])(?=\s|$)", lambda found: found[1][:-1] + "\\" + found[1][-1], words)
+    return re.sub(r"@(?=\w)|#(?=\d)|(?<=:)//|\bwww(?=\.)", lambda found: found[0] + _ZERO_WIDTH, words)
+
+
+def cell(text: str) -> str:
+    """Text as a cell of a table."""
+    return escape(text) if text else " "

@@ -1,0 +1,1 @@
+@for /f "delims=" %%L in ('python "%PIXI_PROJECT_ROOT%\tasks\activate\pair.py" bat') do @%%L

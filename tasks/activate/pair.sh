@@ -1,0 +1,1 @@
+eval "$(python "$PIXI_PROJECT_ROOT/tasks/activate/pair.py" sh)"

@@ -1,0 +1,333 @@
+"""The user's own builds: named by what they say and are, kept or refused in one sentence with nothing left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from repro.builds import archives, given, installed, wheels
+from repro.builds.catalogue import CatalogueBuild
+from repro.builds.installed import InstalledBuild
+from repro.errors import ConfigError, FetchError, ReproError, UnavailableError
+from repro.system.platforms import SYSTEM, executable_name
+from support import builds_house, builds_wheels
+from support.builds_house import House
+
+NEEDS = ["itk~=5.4.6"]
+
+
+@pytest.fixture
+def known(house: House) -> House:
+    """A house with two api builds, of ITK 5.4.6 and 5.4.7."""
+    old, new = house.api("0.25.3", "5.4.6"), house.api("0.25.4", "5.4.7")
+    house.knows(old, new, house.sitk(), CatalogueBuild("cli", "5.3.1"), pair=("api:0.25.4", "cli:5.3.1"))
+    return house
+
+
+def resolve(house: House, text: object, **options: str) -> InstalledBuild:
+    return given.resolve(str(text), root=house.root, cache=house.cache, say=house.said.append, **options)  # type: ignore[arg-type]
+
+
+def wheel(house: House, version: str = "0.25.5.dev3", needs: list[str] = NEEDS, **options: str) -> Path:
+    return builds_wheels.make(house.folder / "mine", "itk-elastix", version, needs=needs, **options)  # type: ignore[arg-type]
+
+
+def itk(house: House, version: str, folder: str = "mine") -> list[Path]:
+    needs = {"itk": [f"itk-core=={version}"], "itk-core": []}
+    return [builds_wheels.make(house.folder / folder, name, version, needs=needs[name]) for name in needs]
+
+
+# ---- wheels
+
+
+def test_a_wheel_is_named_by_its_version_and_digest_and_gets_the_newest_itk_that_it_takes(known: House) -> None:
+    build = resolve(known, wheel(known))
+    assert build.name.startswith("api:0.25.5.dev3+")
+    assert build.name.endswith(build.build.digest[:8])
+    assert build.folder == known.root / build.name.replace(":", "-")
+    assert (build.build.own, build.source, build.facts["itk"]) == (True, "given", "5.4.7")
+    assert installed.load(build.name, known.root).build == build.build
+    assert installed.verify(build) == []
+
+
+def test_two_wheels_of_one_version_are_two_builds_and_the_same_wheel_is_one(known: House) -> None:
+    first = resolve(known, wheel(known))
+    other = builds_wheels.make(
+        known.folder / "b", "itk-elastix", "0.25.5.dev3", needs=NEEDS, files={"itk_elastix.py": b"OTHER = 1\n"}
+    )
+    second = resolve(known, other)
+    assert first.build.version == second.build.version
+    assert first.name != second.name
+    known.monkeypatch.setattr(wheels, "install", lambda *_, **__: pytest.fail("installed again"))
+    assert resolve(known, wheel(known)).build == first.build
+
+
+def test_the_itk_of_a_lock_can_be_asked_for(known: House) -> None:
+    assert resolve(known, wheel(known), itk="5.4.6").facts["itk"] == "5.4.6"
+    with pytest.raises(ConfigError, match=r"no lock of the catalogue has ITK 6\.0, they have 5\.4\.6, 5\.4\.7; put"):
+        resolve(known, wheel(known), itk="6.0")
+
+
+@pytest.mark.parametrize("named", ["file", "folder"])
+def test_wheels_of_itk_beside_it_are_used(known: House, named: str) -> None:
+    file = wheel(known, needs=["itk~=5.5.0"])
+    itk(known, "5.5.1")
+    build = resolve(known, file if named == "file" else file.parent)
+    assert build.facts["itk"] == "5.5.1"
+    assert len(build.facts["wheels"]) == 3
+
+
+def test_a_zip_of_wheels_is_a_folder_of_wheels(known: House) -> None:
+    file = wheel(known)
+    archive = builds_house.zipped(file.parent, known.folder / "dist.zip")
+    assert resolve(known, archive).build == resolve(known, file).build
+
+
+def test_a_wheel_of_simpleitk_is_a_build_of_its_path(known: House) -> None:
+    file = builds_wheels.make(known.folder / "mine", "simpleitk-simpleelastix", "3.0.1.dev1")
+    assert resolve(known, file).name.startswith("sitk:3.0.1.dev1+")
+
+
+def test_a_folder_with_the_wheels_of_every_platform_gives_the_one_that_fits(known: House) -> None:
+    wheel(known, tag="cp311-abi3-win_arm64")
+    file = wheel(known)
+    assert resolve(known, file.parent).facts["wheels"].keys() == {file.name}
+
+
+def other_package(house: House) -> Path:
+    return builds_wheels.make(house.folder / "mine", "numpy", "2.0")
+
+
+def broken(house: House) -> Path:
+    return builds_wheels.broken(wheel(house))
+
+
+def misnamed(house: House) -> Path:
+    return wheel(house).rename(house.folder / "elastix.whl")
+
+
+def says_other(house: House) -> Path:
+    return wheel(house, says="0.25.4")
+
+
+def other_platform(house: House) -> Path:
+    return wheel(house, tag="cp311-abi3-macosx_99_0_arm64")
+
+
+def other_python(house: House) -> Path:
+    return wheel(house, tag="cp27-cp27m-manylinux1_x86_64")
+
+
+def two_builds(house: House) -> Path:
+    wheel(house, "0.25.6")
+    return wheel(house).parent
+
+
+def two_itks(house: House) -> Path:
+    itk(house, "5.5.1")
+    return wheel(house, needs=["itk~=5.4.7"]).parent
+
+
+def mixed_itk(house: House) -> Path:
+    itk(house, "5.5.1")[1].unlink()
+    return wheel(house, needs=["itk~=5.5.0"]).parent
+
+
+def no_such_itk(house: House) -> Path:
+    return wheel(house, needs=["itk~=6.0"])
+
+
+def needs_more(house: House) -> Path:
+    return wheel(house, needs=["itk~=5.4.6", "torch>=2"])
+
+
+def stranger(house: House) -> Path:
+    builds_wheels.make(house.folder / "mine", "torch", "2.0")
+    return wheel(house).parent
+
+
+def empty_folder(house: House) -> Path:
+    (house.folder / "mine").mkdir()
+    return house.folder / "mine"
+
+
+def broken_zip(house: House) -> Path:
+    folder = builds_house.layout(house.folder / "release")
+    file = builds_house.zipped(folder, house.folder / "release.zip")
+    file.write_bytes(file.read_bytes()[:200])
+    return file
+
+
+def empty_zip(house: House) -> Path:
+    (house.folder / "nothing").mkdir()
+    (house.folder / "nothing" / "README").touch()
+    return builds_house.zipped(house.folder / "nothing", house.folder / "nothing.zip")
+
+
+def no_elastix(house: House) -> Path:
+    return builds_house.program(house.folder / executable_name("elastix"), "hello")
+
+
+def without_libraries(house: House) -> Path:
+    return builds_house.program(house.folder / executable_name("elastix"), "fails")
+
+
+def for_another_platform(house: House) -> Path:
+    file = house.folder / executable_name("elastix")
+    file.write_bytes(b"\xcf\xfa\xed\xfe" if SYSTEM != "darwin" else b"\x7fELF".ljust(18) + b"\xb7\0" + b"\0" * 44)
+    file.chmod(0o755)
+    return file
+
+
+def no_program(house: House) -> Path:
+    file = house.folder / "notes.txt"
+    file.write_text("x", encoding="utf-8")
+    file.chmod(0o644)
+    return file
+
+
+def absent(house: House) -> Path:
+    return house.folder / "none.whl"
+
+
+BAD: dict[Callable[[House], Path], str] = {
+    other_package: r"numpy-2\.0-py3-none-any\.whl: is a wheel of numpy; give one of itk-elastix or simpleitk",
+    broken: r"\.whl: is broken \(.*\); build or download it again",
+    misnamed: r"elastix\.whl: is not named as wheels are; give it the name",
+    says_other: r"says inside that it is itk-elastix 0\.25\.4; give it the name",
+    other_platform: r"is made for cp311-abi3-macosx_99_0_arm64, here Python .* loads it; give the wheel",
+    other_python: r"is made for cp27-cp27m-manylinux1_x86_64, here Python .* loads it; give the wheel",
+    two_builds: r"itk_elastix-0\.25\.\S+ and itk_elastix-0\.25\.\S+: two builds; give one of the files",
+    two_itks: r"needs itk~=5\.4\.7, itk-5\.5\.1-py3-none-any\.whl has 5\.5\.1; give wheels of one ITK, or its version",
+    mixed_itk: r"itk.*needs itk-core==5\.5\.1, api-0\.25\.4\.txt has 5\.4\.7; give wheels of one ITK",
+    no_such_itk: r"no lock of the catalogue has itk~=6\.0, they have 5\.4\.6, 5\.4\.7; put the wheels of ITK beside it",
+    needs_more: r"needs torch>=2, there is none; ",
+    stranger: r"torch-2\.0\S+: is a wheel of torch, which itk-elastix does not need; take it away",
+    empty_folder: r"mine: holds no elastix(\.exe)?, neither at its top nor in bin/; give the executable",
+    broken_zip: r"release\.zip: is a damaged zip archive, or none .*download it again",
+    empty_zip: r"elastix: holds no elastix(\.exe)?, neither at its top nor in bin/; give the executable",
+    no_elastix: r"is no elastix that runs here: .*said: hello.*; give an elastix made for",
+    without_libraries: r"ended with status 3 and said: error while loading shared libraries: libfoo\.so; give an",
+    for_another_platform: r"does not run here: it is made for (macOS|linux-aarch64), this is .*; give one made for",
+    no_program: r"notes\.txt: is no executable, no wheel \(\.whl\) and no zip archive \(\.zip\)",
+    absent: r"none\.whl: there is no such file or folder; look for a typing error",
+}
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda one: one.__name__)
+def test_what_cannot_be_used_is_refused_with_the_cure_and_nothing_is_left(
+    known: House, bad: Callable[[House], Path]
+) -> None:
+    if bad is no_program and SYSTEM == "win32":
+        pytest.skip("every file may be executed")
+    path = bad(known)
+    with pytest.raises(ReproError, match=BAD[bad]) as caught:
+        resolve(known, path)
+    assert caught.value.exit_status == 2
+    assert "\n" not in str(caught.value)
+    assert known.left() == []
+
+
+def test_wheels_that_cannot_be_installed_leave_nothing(known: House) -> None:
+    file = wheel(known)
+    for one in known.index.glob("itk_core-*"):
+        one.unlink()
+    with pytest.raises(FetchError, match="nothing of them is used"):
+        resolve(known, file)
+    assert known.left() == []
+
+
+# ---- executables
+
+
+def test_an_executable_by_its_path_is_named_by_what_it_says(known: House, tmp_path: Path) -> None:
+    program = builds_house.program(tmp_path / "mine" / "elastix-of-the-pull-request", "5.3.2")
+    build = resolve(known, program)
+    assert build.name == f"cli:5.3.2+{build.build.digest[:8]}"
+    assert build.command == (str(program),)
+    assert (build.source, build.facts["elastix"], build.transformix()) == ("given", "5.3.2", None)
+
+
+def test_a_folder_with_bin_and_lib_is_used_where_it_is_with_its_libraries(known: House, tmp_path: Path) -> None:
+    folder = builds_house.layout(tmp_path / "artifact")
+    build = resolve(known, folder)
+    assert resolve(known, folder / "bin" / executable_name("elastix")).build == build.build
+    assert build.transformix() is not None
+    if SYSTEM != "win32":
+        (folder / "lib" / "libANNlib-5.3.so").write_bytes(b"another")
+        with pytest.raises(ConfigError, match="give it again, it is another build now"):
+            installed.check(build)
+        assert resolve(known, folder).build.digest != build.build.digest
+
+
+def test_a_zip_of_upstream_s_ci_is_unpacked_although_it_lost_the_executable_bit(known: House, tmp_path: Path) -> None:
+    folder = builds_house.layout(tmp_path / "artifact" / "elastix-linux")
+    archive = builds_house.zipped(folder.parent, tmp_path / "artifact.zip", executable=False)
+    build = resolve(known, archive)
+    archive.unlink()
+    installed.check(build)
+    assert Path(build.command[-1]).is_relative_to(build.folder)
+
+
+def test_the_same_executable_in_two_places_is_one_build_and_used_where_it_was_given_last(
+    known: House, tmp_path: Path
+) -> None:
+    first = resolve(known, builds_house.program(tmp_path / "a" / executable_name("elastix")))
+    second = resolve(known, builds_house.program(tmp_path / "b" / executable_name("elastix")))
+    assert first.build == second.build
+    assert installed.load(first.name, known.root).command == (str(tmp_path / "b" / executable_name("elastix")),)
+
+
+def test_an_executable_that_was_rebuilt_in_its_place_is_another_build(known: House, tmp_path: Path) -> None:
+    program = tmp_path / executable_name("elastix")
+    first = resolve(known, builds_house.program(program, "5.3.1"))
+    second = resolve(known, builds_house.program(program, "5.3.2"))
+    assert first.build.digest != second.build.digest
+    with pytest.raises(ConfigError, match="is not what was fetched"):
+        installed.check(first)
+
+
+# ---- names
+
+
+def test_a_build_is_kept_under_a_name(known: House) -> None:
+    build = given.keep(str(wheel(known)), "mine", root=known.root)
+    assert resolve(known, "mine").build == build.build
+    assert resolve(known, build.name).build == build.build
+    assert given.keep(str(wheel(known)), "mine", root=known.root).name == build.name
+    given.discard(installed.load("mine", known.root))
+    assert installed.load("mine", known.root).build == build.build
+
+
+def test_a_build_that_was_used_once_can_be_discarded(known: House) -> None:
+    given.discard(resolve(known, wheel(known)))
+    assert known.left() == []
+
+
+@pytest.mark.parametrize("name", ["api:0.25.4", "0.25.4-5.3.1", "a b", "", "../x"])
+def test_a_name_that_is_taken_or_cannot_be_typed_is_refused(known: House, name: str) -> None:
+    with pytest.raises(ConfigError, match="give a name of letters"):
+        given.keep(str(wheel(known)), name, root=known.root)
+    given.keep(str(wheel(known)), "mine", root=known.root)
+    with pytest.raises(ConfigError, match="has this name; choose another"):
+        given.keep(str(wheel(known, "0.25.6")), "mine", root=known.root)
+
+
+def test_a_name_of_the_catalogue_is_fetched_where_it_is_missing(known: House) -> None:
+    assert resolve(known, "api:0.25.3").facts["itk"] == "5.4.6"
+    with pytest.raises(ConfigError, match="has its name already"):
+        given.keep("api:0.25.3", "mine", root=known.root)
+
+
+def test_a_word_that_is_nothing_says_where_the_names_are(known: House) -> None:
+    with pytest.raises(UnavailableError, match=r"api:1\.0 is neither in the catalogue .* nor a build of your own"):
+        resolve(known, "api:1.0")
+
+
+def test_the_bounds_of_archives_hold_for_given_ones(known: House, tmp_path: Path) -> None:
+    known.monkeypatch.setattr(archives, "MAX_BYTES", 10)
+    with pytest.raises(FetchError, match="at most"):
+        resolve(known, builds_house.zipped(builds_house.layout(tmp_path / "x"), tmp_path / "x.zip"))
+    assert known.left() == []
