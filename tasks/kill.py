@@ -35,16 +35,8 @@ from repro.system import processes  # noqa: E402
 GONE_S = 15.0
 """Processes have to be gone within this after a kill."""
 COMPARED = (
-    "comparison",
-    "experiment",
-    "condition",
-    "base",
-    "other",
-    "blocks",
-    "rounds",
-    "status",
-    "agreement_px",
-    "key",
+    *("comparison", "experiment", "condition", "base", "other"),
+    *("blocks", "rounds", "status", "agreement_px", "key"),
 )
 """Columns of comparison.csv that no clock decides."""
 

@@ -61,7 +61,7 @@ def ensure(root: Path, say: Say) -> Path:
 
 
 def is_ours(venv: Path) -> bool:
-    """Whether the folder was made here, finished or not."""
+    """Whether it was made here, finished or not."""
     return (venv / _STAMP).is_file()
 
 

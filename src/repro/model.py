@@ -169,6 +169,10 @@ class Inputs:
     """Transform of each parameter file, joined by " + "."""
     metric: str = ""
     """Metric of each parameter file, joined by " + "."""
+    sampler: str = ""
+    """ImageSampler of each parameter file, joined by " + "."""
+    masks: tuple[str, ...] = ()
+    """``fixed_mask``, ``moving_mask``: those that are given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -476,6 +480,8 @@ class Reason(enum.StrEnum):
 
     UNEQUAL_WORK_UNITS = "unequal_work_units"  # base, other
     OTHER_SAMPLES = "other_samples"  # elastix before 5.3.0 takes new random samples at each call of a process
+    MASKED_RANDOM_SAMPLER = "masked_random_sampler"  # with a fixed mask, elastix draws other samples at each run
+    WORK_UNITS_UNKNOWN = "work_units_unknown"  # results apart, and whether both did the same work is not known
     LATER_CALLS_DIFFER = "later_calls_differ"
     NOT_HONOURED = "not_honoured"  # side, threads asked, what elastix.log says
     THREADER_NOT_HONOURED = "threader_not_honoured"  # side, asked, in effect

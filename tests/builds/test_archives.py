@@ -90,3 +90,14 @@ def test_any_changed_byte_gives_files_inside_or_a_refusal(tmp_path: Path) -> Non
         except FetchError:
             assert not out.exists()
     assert {one.name for one in tmp_path.iterdir()} == {"archive.zip", "bad.zip", "deep"}
+
+
+@pytest.mark.parametrize("names", [("a", "a/b"), ("x" * 300,), ("bin/elastix", "bin/elastix/y")])
+def test_names_that_no_disk_takes_are_the_archive_s_fault(tmp_path: Path, names: tuple[str, ...]) -> None:
+    file = tmp_path / "odd.zip"
+    with zipfile.ZipFile(file, "w") as opened:
+        for name in names:
+            opened.writestr(name, b"1")
+    with pytest.raises(FetchError, match=r"odd\.zip: is a damaged zip archive"):
+        archives.unpack(file, tmp_path / "into")
+    assert not (tmp_path / "into").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from repro import files
 from repro.builds import archives, debian, executables, installed, pythons, staging, wheels
 from repro.builds.catalogue import CatalogueBuild
 from repro.builds.downloads import UnreachableError
@@ -25,9 +27,14 @@ from repro.paths import ROOT
 from repro.system.platforms import SYSTEM, current_platform, executable_name, library_path_variable, python_of
 from support import builds_house, builds_wheels
 from support.builds_house import House
+from support.builds_server import Server, answer
 from support.waiting import eventually, lives
 
 CLI = CatalogueBuild("cli", "5.3.1", archives={current_platform(): "elastix-5.3.1.zip"}, debian_suites=("forky",))
+
+
+def raise_full(*_: object) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def released(house: House, says: str = "5.3.1") -> None:
@@ -295,10 +302,46 @@ def test_require_pinned_refuses_a_release_that_nobody_pinned(house: House) -> No
     assert installed.load("cli:5.3.1", house.root).source == "release"  # what was there stays
 
 
+def release_that_leaves(mark: Path) -> bytes:
+    """A release whose program leaves a mark when it runs."""
+    program = mark.parent / f"{mark.name}-release" / "bin" / "elastix"
+    program.parent.mkdir(parents=True)
+    text = f"#!{sys.executable} -IS\nopen({str(mark)!r}, 'w')\nprint('elastix version: 5.3.1')\n"
+    program.write_text(text, encoding="utf-8")
+    program.chmod(0o755)
+    return builds_house.zipped(program.parent.parent, mark.with_suffix(".zip")).read_bytes()
+
+
+@pytest.mark.skipif(SYSTEM == "win32", reason="a script stands for the executable")
+@pytest.mark.parametrize("pinned", [True, False])
+def test_nothing_of_a_release_runs_before_it_is_verified(
+    house: House, server: Server, tmp_path: Path, pinned: bool
+) -> None:
+    good, evil = release_that_leaves(tmp_path / "good"), release_that_leaves(tmp_path / "evil")
+    digest = hashlib.sha256(good).hexdigest()
+    cli = dataclasses.replace(CLI, sha256={current_platform(): digest} if pinned else {})
+    house.monkeypatch.setattr(executables, "RELEASES", server.url())
+    server.answers = [answer(body=good), answer(body=evil)]
+    build = house.fetch(cli, source="release")
+    assert (tmp_path / "good").exists()  # it was asked for its version
+    shutil.rmtree(build.folder)
+    (house.cache / "releases" / "elastix-5.3.1.zip").unlink()
+    with pytest.raises(FetchError, match=rf"elastix-5\.3\.1\.zip: .*sha256 expected {digest}"):
+        house.fetch(cli, source="release")
+    assert not (tmp_path / "evil").exists()
+    assert house.left() == []
+
+
 def test_offline_names_what_each_source_lacks(house: House) -> None:
     house.knows(CLI)
     with pytest.raises(UnavailableError, match=r"release: elastix-5\.3\.1\.zip: is not in .*--offline.*; debian: "):
         house.fetch(CLI, offline=True)
+
+
+def test_a_source_that_is_not_there_says_so(house: House) -> None:
+    house.knows(CLI)
+    with pytest.raises(ConfigError, match=r"nowhere: there is no such file or folder; look for a typing error"):
+        house.fetch(CLI, source=str(house.folder / "nowhere"))
 
 
 def test_a_given_executable_stays_where_it_is_and_its_place_out_of_the_facts(house: House, tmp_path: Path) -> None:
@@ -351,6 +394,21 @@ def test_a_file_that_changed_since_fetch_ends_the_session_and_is_found_by_verify
     ):
         installed.check(build)
     assert len(installed.verify(build)) == 1
+
+
+def test_files_deeper_than_windows_reaches_are_checked(house: House) -> None:
+    api = house.api()
+    house.knows(api)
+    build = house.fetch(api)
+    assert build.site_packages
+    deep, reached = build.site_packages / "itk_elastix.py", house.folder / "reached.py"
+    deep.rename(reached)  # from now on only the long form of its name leads to it
+    house.monkeypatch.setattr(installed, "long_path", lambda path: str(reached if path == deep else path))
+    installed.check(build)
+    assert installed.verify(build) == []
+    reached.write_text("CHANGED = 1\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"itk_elastix\.py|reached\.py"):
+        installed.check(build)
 
 
 def test_a_file_that_was_only_touched_is_the_same(house: House) -> None:
@@ -532,6 +590,24 @@ def test_a_disk_that_fills_is_a_message_that_names_the_cure_and_leaves_nothing(h
     house.monkeypatch.setattr(archives, "unpack", full)
     with pytest.raises(FetchError, match=r"x: cannot be written: No space left on device; make room, then fetch again"):
         house.fetch(CLI, offline=True)
+    assert house.left() == []
+
+
+@pytest.mark.skipif(SYSTEM == "win32", reason="a script stands for uv")
+def test_a_disk_that_fills_under_uv_or_the_description_is_not_the_network_s_fault(house: House) -> None:
+    api = house.api()
+    house.knows(api)
+    full = r"cannot be written: No space left on device; make room, then fetch again"
+    with house.monkeypatch.context() as patch:
+        patch.setattr(files, "_umask", raise_full)
+        with pytest.raises(FetchError, match=full):
+            house.fetch(api)
+    uv = house.folder / "full-uv"
+    uv.write_text("#!/bin/sh\necho 'error: No space left on device (os error 28)' >&2; exit 2\n", encoding="utf-8")
+    uv.chmod(0o755)
+    house.monkeypatch.setattr(wheels, "find_uv", lambda: uv)
+    with pytest.raises(FetchError, match=full):
+        house.fetch(api)
     assert house.left() == []
 
 

@@ -64,6 +64,14 @@ def test_two_wheels_of_one_version_are_two_builds_and_the_same_wheel_is_one(know
     assert resolve(known, wheel(known)).build == first.build
 
 
+def test_a_wheel_that_was_changed_by_hand_is_another_build_although_its_list_is_the_old_one(known: House) -> None:
+    file = wheel(known)
+    first = resolve(known, file)
+    second = resolve(known, builds_wheels.changed(file, "itk_elastix.py", b"CHANGED = 1\n"))
+    assert first.name != second.name
+    assert installed.verify(second) == []
+
+
 def test_the_itk_of_a_lock_can_be_asked_for(known: House) -> None:
     assert resolve(known, wheel(known), itk="5.4.6").facts["itk"] == "5.4.6"
     with pytest.raises(ConfigError, match=r"no lock of the catalogue has ITK 6\.0, they have 5\.4\.6, 5\.4\.7; put"):
@@ -102,6 +110,22 @@ def other_package(house: House) -> Path:
 
 def broken(house: House) -> Path:
     return builds_wheels.broken(wheel(house))
+
+
+def strange_python(house: House) -> Path:
+    return wheel(house, needs=["itk~=5.4.6\nRequires-Python: banana"])
+
+
+def too_long(house: House) -> Path:
+    return house.folder / ("a" * 300)
+
+
+def of_nobody(house: House) -> Path:
+    return Path("~no-such-user-here/elastix")
+
+
+def not_utf8(house: House) -> Path:
+    return house.folder / "\udcff" / "elastix"
 
 
 def misnamed(house: House) -> Path:
@@ -195,6 +219,10 @@ def absent(house: House) -> Path:
 BAD: dict[Callable[[House], Path], str] = {
     other_package: r"numpy-2\.0-py3-none-any\.whl: is a wheel of numpy; give one of itk-elastix or simpleitk",
     broken: r"\.whl: is broken \(.*\); build or download it again",
+    strange_python: r"says what it needs in a way that cannot be read \(.*banana.*\); build or download it again",
+    too_long: r"aaa.*(cannot be used as a path|there is no such file)",
+    of_nobody: r"(cannot be used as a path \(.*\); give another|there is no such file)",
+    not_utf8: r"cannot be used as a path \(.*\); give another",
     misnamed: r"elastix\.whl: is not named as wheels are; give it the name",
     says_other: r"says inside that it is itk-elastix 0\.25\.4; give it the name",
     other_platform: r"is made for cp311-abi3-macosx_99_0_arm64, here Python .* loads it; give the wheel",
@@ -278,6 +306,29 @@ def test_the_same_executable_in_two_places_is_one_build_and_used_where_it_was_gi
     second = resolve(known, builds_house.program(tmp_path / "b" / executable_name("elastix")))
     assert first.build == second.build
     assert installed.load(first.name, known.root).command == (str(tmp_path / "b" / executable_name("elastix")),)
+
+
+@pytest.mark.skipif(SYSTEM == "win32", reason="only an administrator makes links there")
+def test_a_link_to_an_executable_brings_its_libraries(known: House, tmp_path: Path) -> None:
+    folder = builds_house.layout(tmp_path / "opt")
+    link = tmp_path / "bin" / "elastix"
+    link.parent.mkdir()
+    link.symlink_to(folder / "bin" / "elastix")
+    build = resolve(known, link)
+    assert build.build == resolve(known, folder).build
+    assert build.transformix()
+
+
+@pytest.mark.skipif(SYSTEM == "win32", reason="a script stands for the executable")
+@pytest.mark.parametrize("version", ["../../elsewhere", "5.3.1/x", "9" * 400, "5.3.1\x1b[31m"])
+def test_a_version_that_cannot_name_a_folder_is_refused(known: House, tmp_path: Path, version: str) -> None:
+    program = tmp_path / "mine" / "elastix"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\necho 'elastix version: {version}'\n", encoding="utf-8")
+    program.chmod(0o755)
+    with pytest.raises(FetchError, match="is no elastix that runs here"):
+        resolve(known, program)
+    assert known.left() == []
 
 
 def test_an_executable_that_was_rebuilt_in_its_place_is_another_build(known: House, tmp_path: Path) -> None:

@@ -1,16 +1,32 @@
+import dataclasses
 import json
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from repro import stats
 from repro.cli import export
 from repro.model import Build, Status, Verdict
 from repro.results.columns import Row
+from repro.results.comparison import compare
+from repro.results.raw import read_raw
+from support import raw_lines
+from support.raw_lines import TOLD, Spec
 
 BASE, OTHER = Build("api", "0.25.3", "a" * 32), Build("api", "0.25.5.dev3", "1a2b3c4d" + "0" * 24, own=True)
 
 
-def row(condition: str, ratio: float, spread: float = 0.01, *, other: Build = OTHER, blocks: int = 6) -> Row:
-    return Row(
+def row(
+    condition: str,
+    ratio: float,
+    spread: float = 0.01,
+    *,
+    other: Build = OTHER,
+    blocks: int = 6,
+    floor: float | None = 0.01,
+) -> Row:
+    made = Row(
         machine="linux-64-made-up",
         comparison=f"{BASE.name} {other.name}",
         experiment="compare",
@@ -25,19 +41,38 @@ def row(condition: str, ratio: float, spread: float = 0.01, *, other: Build = OT
         interval="interval" if blocks >= 6 else "range",
         blocks=blocks,
         agreement_px=0.0,
+        floor_low=None if floor is None else 1 - floor,
+        floor_high=None if floor is None else 1 + floor,
     )
+    return dataclasses.replace(made, verdict=stats.verdict(made.estimate, made.floor))
 
 
 def itself(condition: str, spread: float = 0.01) -> Row:
     return row(condition, 1.0, spread, other=BASE)
 
 
-def test_the_floor_is_the_base_against_itself_in_the_same_condition() -> None:
-    rows = [row("slow", 1.1), itself("slow", 0.02), row("told", 1.1), itself("told", 0.2)]
-    found = {one.condition: one for one in export.outcome(BASE, OTHER, rows, None).rows}
-    assert found["slow"].floor == pytest.approx((0.98, 1.02))
-    assert found["slow"].verdict is Verdict.SLOWER
-    assert found["told"].verdict is Verdict.NO_DIFFERENCE
+@pytest.mark.parametrize("builds", ["cli:5.3.1 cli:5.3.1", "cli:5.3.0 cli:5.3.1"])
+def test_twenty_comparisons_of_equal_speed_show_no_difference_and_fail_nothing(builds: str, tmp_path: Path) -> None:
+    base, other = raw_lines.comparison(builds).base, raw_lines.comparison(builds).other
+    specs = {"compare": (Spec("told", TOLD, TOLD),)}
+    verdicts = Counter[Verdict | None]()
+    for seed in range(20):
+        folder = raw_lines.write_raw(
+            tmp_path / str(seed),
+            comparisons=[*dict.fromkeys((builds, f"{base.name} {base.name}"))],
+            experiments=specs,
+            ratios={"told": 1.0},
+            blocks=6,
+            between=0.03,
+            within=0.03,
+            seed=seed,
+        )
+        rows = compare(read_raw([folder], tmp_path / "none")).rows
+        found = export.outcome(base, other, rows, 0.05)
+        verdicts.update(one.verdict for one in found.rows)
+        assert not found.beyond
+    assert verdicts.total() == 20
+    assert verdicts[Verdict.NO_DIFFERENCE] >= 19
 
 
 @pytest.mark.parametrize(
@@ -53,7 +88,7 @@ def test_the_floor_is_the_base_against_itself_in_the_same_condition() -> None:
 def test_a_threshold_fires_only_where_interval_and_floor_both_lie_beyond(
     ratio: float, floor: float, blocks: int, fails: bool
 ) -> None:
-    rows = [row("slow", ratio, blocks=blocks), itself("slow", floor)]
+    rows = [row("slow", ratio, blocks=blocks, floor=floor)]
     assert bool(export.outcome(BASE, OTHER, rows, 0.05).beyond) is fails
 
 
@@ -64,7 +99,7 @@ def test_a_threshold_for_faster_is_the_mirror_image() -> None:
 
 
 def test_without_a_floor_nothing_fires() -> None:
-    assert not export.outcome(BASE, OTHER, [row("slow", 2.0)], 0.05).beyond
+    assert not export.outcome(BASE, OTHER, [row("slow", 2.0, floor=None)], 0.05).beyond
 
 
 def test_a_build_against_itself_never_differs() -> None:
@@ -115,8 +150,6 @@ def test_the_benchmark_json_has_names_without_versions() -> None:
 
 
 def test_a_status_that_is_not_ok_stands_in_the_table_with_its_reasons() -> None:
-    from dataclasses import replace
-
-    odd = replace(row("slow", 1.1), status=Status.EXPLAINED, reason="unequal_work_units(28, 448)")
+    odd = dataclasses.replace(row("slow", 1.1), status=Status.EXPLAINED, reason="unequal_work_units(28, 448)")
     (cells,) = export.table(export.outcome(BASE, OTHER, [odd, itself("slow")], None)).rows
     assert cells[-1] == "explained: unequal work units"

@@ -183,3 +183,11 @@ def test_loading_that_nobody_asked_for_is_unknown() -> None:
 
 def test_pairs_are_told_from_comparisons_of_builds() -> None:
     assert not [one for one in find(made_up.compared()) if one.kind in ("pair", "ladder", "advice", "way")]
+
+
+def test_a_batch_of_damaged_cells_is_no_pick() -> None:
+    tables = made_up.made(pairs=made_up.PAIRS[:1], cases=made_up.MORE, blocks=2)
+    rows = [dataclasses.replace(row, jobs=-1, registrations=None) if row.strategy else row for row in tables.rows]
+    picks = [one.figures for one in find(dataclasses.replace(tables, rows=rows)) if one.kind == "pick"]
+    assert all(isinstance(one["seconds"], float) and one["seconds"] > 0 for one in picks)
+    assert "many" not in {one["use"] for one in picks}

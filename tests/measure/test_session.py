@@ -334,6 +334,12 @@ def test_a_build_that_says_another_version_ends_the_session_and_nothing_of_it_is
     assert all(arm.closed for arm in world.made)
 
 
+@pytest.mark.parametrize("said", ["0", "0.0", "0+g1234567", "0.dev3"])
+def test_a_build_may_say_less_or_more_of_its_version_than_its_release(world: World, said: str) -> None:
+    world.said_by["base"] = {"elastix": said}
+    assert world.run(blocks=1).failed == 0
+
+
 def test_a_build_whose_files_were_changed_is_not_measured(world: World, tmp_path: Path) -> None:
     world.work = made_up.works(tmp_path / "own")
     program = tmp_path / "own" / "cli-0" / "elastix" / "elastix.py"

@@ -56,6 +56,15 @@ def test_overrides_are_in_the_files_that_are_written(tmp_path: Path) -> None:
     assert prepared.inputs.metric == "AdvancedMattesMutualInformation + AdvancedMattesMutualInformation"
 
 
+def test_inputs_say_what_takes_the_samples_and_which_masks_there_are() -> None:
+    masked = dataclasses.replace(IMAGES, fixed_mask=Path("/mask.tif"), fixed_points=Path("/points.txt"))
+    inputs = prepare(
+        condition("posted-bspline.txt", "affine-3d.txt", overrides=(("FixedImageDimension", "2"),)), masked, 2
+    ).inputs
+    assert inputs.sampler == "Random + RandomCoordinate"
+    assert inputs.masks == ("fixed_mask",)
+
+
 def test_the_key_changes_with_all_that_is_measured_and_nothing_else(tmp_path: Path) -> None:
     key = prepare(condition(), IMAGES, 2).key
     assert prepare(condition(), IMAGES, 2, cwd=tmp_path).key == key

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from repro.report import report
+from repro.results.tables import Tables
 from support import report_tables as made_up
 
 CHROMIUM = next(
@@ -49,12 +51,13 @@ addEventListener("load", () => {{
       .map((text) => text.getBoundingClientRect().height)),
     answer: page.getElementById("answer").getBoundingClientRect().bottom,
     paragraphs: Math.max(...[...page.querySelectorAll("header p, #answer p")].map(lines)),
+    sentences: Math.max(0, ...[...page.querySelectorAll(".questions section > p")].map(lines)),
     ground: getComputedStyle(page.body).backgroundColor,
     loaded: page.readyState,
   }});
 }});
 </script>"""
-KINDS = {
+KINDS: dict[str, Callable[[], Tables]] = {
     "quick": lambda: made_up.made(cases=made_up.QUICK, blocks=2),
     "full": lambda: made_up.made(cases=made_up.MAIN + made_up.ORDERS + made_up.MORE, releases=made_up.RELEASES),
     "three": lambda: made_up.made(machines=made_up.MACHINES),
@@ -103,6 +106,7 @@ def test_the_answer_is_on_the_first_screen_in_paragraphs_of_two_lines(written: P
     seen = look(written, tmp_path, 1280)
     assert seen["answer"] <= 800
     assert seen["paragraphs"] < 2.5
+    assert seen["sentences"] < 2.5
 
 
 def test_dark_is_dark_and_light_is_light(written: Path, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_a_chart_says_what_it_shows(name: str) -> None:
 
 
 def test_the_steps_are_said_in_words_too() -> None:
-    assert "as posted: 9.00, slower; cured: 0.90, cannot tell" in drawn("steps")
+    assert "as posted: 9.00, slower; cured: 0.90." in drawn("steps")
 
 
 def test_marks_without_a_difference_are_hollow() -> None:

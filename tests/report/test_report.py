@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from repro.errors import StoreError
 from repro.explain.find import find
 from repro.model import Reason, Status, Verdict
-from repro.report import charts, markdown, report, sections
+from repro.report import charts, curve_sections, markdown, report, sections
 from repro.report.first import First, first_screen
 from repro.report.report import compose
 from repro.report.text import explain_lines
@@ -155,10 +155,47 @@ def test_a_comparison_of_builds_has_a_first_screen_of_its_own() -> None:
     assert [row[-1].tone for row in first.table.rows] == ["faster", "no difference"]
 
 
+def test_a_quick_look_says_once_that_there_is_no_verdict() -> None:
+    for text in (composed("quick").markdown, "\n".join(explain_lines(KINDS["quick"]))):
+        assert text.count("verdict") == 1
+        assert "cannot tell" not in text
+
+
+def test_a_command_in_a_sentence_stays_code_in_markdown() -> None:
+    assert "`python3 tasks/run.py bench-all`" in composed("quick").markdown
+    assert markdown.prose("a `<img>` and `bench --experiment x`") == "a \\`&lt;img&gt;\\` and `bench --experiment x`"
+
+
+def test_of_the_ways_stands_what_was_measured() -> None:
+    quick = curve_sections.ways_table(find(KINDS["quick"]))
+    assert "ElastixPool" not in [row[0].text for row in quick.rows]
+    assert not [head for head in quick.heads if "many jobs" in head]
+    full = curve_sections.ways_table(find(KINDS["full"]))
+    assert "many jobs, each (s)" in full.heads
+    assert full.note == ""
+    short = [dataclasses.replace(case, overrides=made_up.HALF) if case.strategy else case for case in made_up.MORE]
+    note = curve_sections.ways_table(find(made_up.made(pairs=made_up.PAIRS[:1], cases=short))).note
+    assert note == "Figures of many jobs are of another registration: MaximumNumberOfIterations=50."
+
+
+def test_it_is_said_who_holds_pythons_lock() -> None:
+    tables = made_up.made(pairs=made_up.PAIRS[:1])
+    api = next(one for one in tables.builds if one.build.startswith("api"))
+    builds = [
+        dataclasses.replace(api, lock_ticks=1, lock_ticks_expected=1996),
+        dataclasses.replace(api, build="sitk:3.0.0a1", lock_ticks=1815, lock_ticks_expected=2450),
+    ]
+    (section,) = (one for one in compose(Tables(tables.rows, [], builds)).sections if one.name == "inspected")
+    assert section.sentence == (
+        "Python's lock during a registration: itk-elastix holds it (1 of 1,996 ticks) and SimpleITK releases it "
+        "(1,815 of 2,450)."
+    )
+
+
 def test_several_machines_are_one_row_a_pair_with_the_reach_and_the_verdicts() -> None:
     first = composed("three").first
     assert len(first.table.rows) == 3
-    assert re.fullmatch(r"[\d.]+ to [\d.]+", first.table.rows[0][1].text)
+    assert re.fullmatch(r"[\d.]+ to [\d.]+\xd7", first.table.rows[0][1].text)
     assert first.table.rows[0][1].small == "slower on 3 machines"
     assert first.where.startswith("3 machines")
 
@@ -219,7 +256,7 @@ def test_a_ratio_stands_with_its_verdict_wherever_it_stands(pages: dict[str, str
                 assert all(row[where].small or row[where].text == "\N{EN DASH}" for row in table.rows)
     for text in [made.markdown, *explain_lines(KINDS["full"])]:
         for found in re.findall(r"\d \[[\d., ]+\](.{1,20})", text):
-            assert re.match(r" (slower|faster|no difference|no verdict)|,? ?\(|\*| times", found), found
+            assert re.match(r" (slower|faster|no difference)|,? ?\(|\*| times", found), found
 
 
 def test_a_metric_without_histograms_gets_no_word_of_bins() -> None:

@@ -38,7 +38,8 @@ def test_every_post_is_one_entry_with_the_medians_of_its_runs() -> None:
     assert first.ratio == pytest.approx(22.08 / 2.50)
     assert found["maintainer"].ratio == pytest.approx(36.50 / 2.01)
     many = found["four-parallel-jobs"]
-    assert (many.jobs, many.machine_threads, many.sitk_s) == (4, None, pytest.approx(1.897))
+    assert (many.jobs, many.machine_threads) == (4, None)
+    assert many.sitk_s == pytest.approx(1.897)
     assert found["maintainer"].source == "ITKElastix pull request 388"
 
 

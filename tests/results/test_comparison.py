@@ -230,6 +230,46 @@ def test_results_apart_after_unequal_work_are_explained(folder: Path) -> None:
     assert reason(found, Reason.RESULTS_APART) == ("2.5",)
 
 
+def test_results_apart_after_work_that_is_not_known_are_no_fault_of_a_build(folder: Path) -> None:
+    """A log that says nothing of threads, as SimpleITK's does in a batch of threads."""
+    file = raw_file(write_raw(folder, experiments={"posted": EXPERIMENTS["told"]}, agreement_px=2.5))
+    change(file, other, log_threads=None, work_units=None, said={})
+    found = row(folder, "told")
+    assert (found.status, found.other_work_units) == (Status.NOT_COMPARED, None)
+    assert reason(found, Reason.WORK_UNITS_UNKNOWN) == ()
+    assert reason(found, Reason.RESULTS_APART) == ("2.5",)
+
+
+def test_random_samples_inside_a_mask_explain_other_results(folder: Path) -> None:
+    file = raw_file(write_raw(folder, experiments={"posted": EXPERIMENTS["told"]}, agreement_px=2.5))
+
+    def masked(line: Line) -> Line:
+        if not isinstance(line, ConditionLine):
+            return line
+        return dataclasses.replace(
+            line, inputs=dataclasses.replace(line.inputs, sampler="Random", masks=("fixed_mask",))
+        )
+
+    edit(file, masked)
+    found = row(folder, "told")
+    assert (found.status, reason(found, Reason.MASKED_RANDOM_SAMPLER)) == (Status.EXPLAINED, ())
+
+
+def test_failures_of_blocks_that_were_cut_count_over_all_their_lives(folder: Path) -> None:
+    file = raw_file(write_raw(folder, experiments=("posted",)))
+    edit(file, lambda line: None if isinstance(line, BlockLine) and line.block == 8 else line)
+    change(file, lambda one: one.block == 8 and other(one), status="failed", wall_s=None)
+    again = [
+        dataclasses.replace(line, life="second try")
+        for line in read_lines(file)
+        if isinstance(line, Measurement) and line.block == 8
+    ]
+    write_lines(file, [*read_lines(file), *again])
+    found = row(folder)
+    assert found.status is Status.FAILED
+    assert reason(found, Reason.TRIALS_FAILED) == ("6", "54")
+
+
 def test_results_up_to_half_a_pixel_apart_agree(folder: Path) -> None:
     found = apart(folder, 0.4)
     assert (found.status, found.agreement_px, found.agreement_mean_px) == (Status.OK, 0.4, 0.1)

@@ -69,6 +69,16 @@ def broken(wheel: Path) -> Path:
     return half
 
 
+def changed(wheel: Path, inside: str, content: bytes) -> Path:
+    """The wheel with another content of one file, its own list of files unchanged; in a folder of its own."""
+    file = wheel.parent / "changed" / wheel.name
+    file.parent.mkdir()
+    with zipfile.ZipFile(wheel) as before, zipfile.ZipFile(file, "w") as after:
+        for entry in before.infolist():
+            after.writestr(entry, content if entry.filename == inside else before.read(entry))
+    return file
+
+
 def copy(file: Path, folder: Path) -> Path:
     """The file in another folder."""
     folder.mkdir(parents=True, exist_ok=True)

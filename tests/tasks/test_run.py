@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -16,6 +16,8 @@ import pytest
 
 from repro.paths import ROOT
 from repro.system.platforms import executable_name, venv_programs
+from support import builds_server, builds_wheels
+from support.builds_server import Server, answer
 from support.tasks import TASKS, task
 from support.waiting import eventually, lives
 
@@ -343,6 +345,59 @@ def test_of_pips_files_only_the_way_to_packages_is_taken() -> None:
     assert found["PIP_PROXY"] == "a proxy"
     assert not {"PIP_TARGET", "PIP_USER"} & found.keys()
     assert private_venv.installing_environment({"PIP_INDEX_URL": "mine"}, files)["PIP_INDEX_URL"] == "mine"
+
+
+# ---- pip itself, which gets uv, against an index on loopback
+
+WHEEL = "uv-1.0-py3-none-any.whl"
+PIP = [str(getattr(sys, "_base_executable", sys.executable)), "-m", "pip"]
+
+
+@pytest.fixture
+def index(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """An index that no proxy and no certificate of this machine stands between."""
+    if subprocess.run([*PIP, "--version"], capture_output=True, check=False).returncode:
+        pytest.skip("this Python has no pip")
+    builds_server.direct(monkeypatch)
+    for name in ("PIP_CERT", "PIP_PROXY", "PIP_FIND_LINKS", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX"):
+        monkeypatch.delenv(name, raising=False)
+    with builds_server.serving() as server:
+        yield server
+
+
+def publish(index: Server, folder: Path, place: str) -> bytes:
+    wheel = builds_wheels.make(folder, "uv", "1.0")
+    page = f'<html><a href="{place}/files/{WHEEL}">{WHEEL}</a></html>'.encode()
+    index.paths[f"{place}/simple/uv/"] = [answer(body=page, kind="text/html")]
+    index.paths[f"{place}/files/{WHEEL}"] = [answer(body=wheel.read_bytes())]
+    return wheel.read_bytes()
+
+
+def get_by_pip(folder: Path, place: str) -> bytes:
+    options = ["--no-deps", f"--dest={folder}", f"--index-url={place}/simple", "--retries=0"]
+    command = [*PIP, "download", "--trusted-host=index.invalid", *options, "uv==1.0"]
+    private_venv._run(command, "get uv", private_venv.installing_environment(os.environ))
+    return (folder / WHEEL).read_bytes()
+
+
+def test_pip_goes_through_the_proxy(index: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel = publish(index, tmp_path / "wheels", "http://index.invalid")
+    monkeypatch.setenv("HTTP_PROXY", index.url())
+    assert get_by_pip(tmp_path / "got", "http://index.invalid") == wheel
+
+
+@builds_server.needs_openssl
+def test_pip_trusts_the_certificates_of_the_environment(
+    index: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = builds_server.with_certificate(index, tmp_path / "ca")
+    wheel, place = publish(index, tmp_path / "wheels", ""), index.url(scheme="https")
+    with pytest.raises(private_venv.VenvError, match="certificate"):
+        get_by_pip(tmp_path / "none", place)
+    for variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"):
+        with monkeypatch.context() as patch:
+            patch.setenv(variable, str(certificate))
+            assert get_by_pip(tmp_path / variable, place) == wheel
 
 
 # ---- cleaning

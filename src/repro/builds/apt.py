@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from repro.builds import network
+from repro.builds import network, staging
 from repro.builds.downloads import UnreachableError
 from repro.errors import FetchError
 from repro.files import sha256, write_text
@@ -78,9 +78,8 @@ class Apt:
             raise UnreachableError("the apt of this machine uses no mirror of Debian")
         for part in ("state/lists/partial", "cache/archives/partial", "packages", "tmp"):
             (root / part).mkdir(parents=True, exist_ok=True)
-        lines = [f"deb [signed-by={keyring}] {uri} {suite} main" for uri in found[:1]]
         write_text(root / "status", "")
-        write_text(root / "sources.list", "\n".join(lines) + "\n")
+        write_text(root / "sources.list", f"deb [signed-by={keyring}] {found[0]} {suite} main\n")
         write_text(root / "apt.conf", _configuration(root))
         # Its temporary files too (keys, parts of indexes) stay below the root.
         ours = {"APT_CONFIG": str(root / "apt.conf"), "LC_ALL": "C.UTF-8", "TMPDIR": str(root / "tmp")}
@@ -167,6 +166,7 @@ class Apt:
         except subprocess.TimeoutExpired as error:
             raise UnreachableError(f"{command[0]} did not finish within {_TIMEOUT_S} s; {_ANOTHER_MIRROR}") from error
         if done.returncode not in allowed:
+            staging.raise_if_full(done.stderr, self.root)
             if found := _MISMATCH.search(done.stderr):
                 raise FetchError(
                     f"{found[1]}: sha256 expected {found[2]}, found {found[3]}: not used; {_ANOTHER_MIRROR}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import stat
 import struct
@@ -18,6 +19,9 @@ _DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, struct.error, EOFError),
     *(NotImplementedError, RuntimeError, ValueError, OverflowError),
 )
+
+_IMPOSSIBLE = {errno.EINVAL, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG}
+"""An offset before its start; a file that is a folder, too; a name that no disk takes."""
 
 
 def unpack(archive: Path, into: Path) -> None:
@@ -40,9 +44,7 @@ def unpack(archive: Path, into: Path) -> None:
                 _extract(opened, entry, into)
     except BaseException as error:
         shutil.rmtree(into, ignore_errors=True)
-        if isinstance(error, _DAMAGE) or (
-            isinstance(error, OSError) and error.errno == 22
-        ):  # an offset before its start
+        if isinstance(error, _DAMAGE) or (isinstance(error, OSError) and error.errno in _IMPOSSIBLE):
             raise FetchError(
                 f"{archive.name}: is a damaged zip archive, or none ({error}): nothing was unpacked; download it again"
             ) from error

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from repro.builds import staging
 from repro.builds.apt import Apt, Record
 from repro.builds.downloads import UnreachableError
 from repro.errors import FetchError
@@ -200,5 +201,6 @@ def _run(command: list[str], environment: Mapping[str, str] = {}) -> str:
         command, check=False, env=child_environment(environment), capture_output=True, text=True, timeout=_TIMEOUT_S
     )
     if done.returncode:
+        staging.raise_if_full(done.stderr, Path(command[-1]))
         raise FetchError(f"{Path(command[0]).name} failed: {(done.stderr or done.stdout).strip()[-300:]}")
     return done.stdout

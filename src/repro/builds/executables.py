@@ -27,6 +27,8 @@ from repro.system.platforms import current_platform, executable_name, libraries_
 RELEASES = "https://github.com/SuperElastix/elastix/releases/download"
 LICENCE = "Apache-2.0"
 _VERSION_TIMEOUT_S = 60
+_SAYS_VERSION = re.compile(r"elastix[ -]version:\s*([a-z0-9][a-z0-9._+-]{0,60})(?!\S)", re.IGNORECASE | re.ASCII)
+"""The version becomes the name of a folder, so not anything that a program may say."""
 _SYSTEM_PREFIXES = {Path("/"), Path("/usr"), Path("/usr/local")}
 """Their libraries are the system's, which the loader finds by itself."""
 
@@ -119,9 +121,22 @@ def _from_debian(request: Request) -> Executable:
     return Executable(f"debian {unpacked.suite}", command, {}, facts)
 
 
+def path_of(text: str) -> Path:
+    """The absolute path that the user wrote. Raises ConfigError where the system cannot even look for it."""
+    try:
+        path = Path(text).expanduser().absolute()
+        str(path).encode()  # it becomes text in build.json and in scripts
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, in a closed folder, ~nobody, not UTF-8
+        raise ConfigError(f"{text[:200]}: cannot be used as a path ({str(error)[:200]}); give another") from error
+    return path
+
+
 def from_path(path: Path) -> Executable:
     """The executable at this path, or in this folder, as it lies there. Raises ConfigError where there is none."""
-    program = _find(path) if path.is_dir() else path
+    if not path.exists():
+        raise ConfigError(f"{path}: there is no such file or folder; look for a typing error")
+    program = _find(path) if path.is_dir() else path.resolve() if path.is_symlink() else path  # to its libraries
     if program is None or not program.is_file():
         raise ConfigError(
             f"{path.name}: holds no {executable_name('elastix')}, neither at its top nor in bin/; give the executable, "
@@ -164,7 +179,7 @@ def asked(executable: Executable, expected: str = "") -> Executable:
         raise DoesNotRunError(
             f"{shown(program)}: does not run here: {reason}; give one made for {current_platform()}"
         ) from error
-    found = re.search(r"elastix[ -]version:\s*(\S+)", done.stdout, re.IGNORECASE)
+    found = _SAYS_VERSION.search(done.stdout)
     if not found:
         said = " | ".join((done.stderr or done.stdout).strip().splitlines()[-3:])[:300] or "nothing"
         raise DoesNotRunError(

@@ -27,6 +27,7 @@ from repro.system.platforms import current_platform
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}", re.ASCII)
 _LONGEST_METADATA = 1 << 20
@@ -53,7 +54,7 @@ def resolve(
     catalogue = load_catalogue()
     if text in catalogue.builds:
         return fetch(catalogue.builds[text], offline=offline, root=root, cache=cache, say=say)
-    path = Path(text).expanduser().absolute()
+    path = executables.path_of(text)
     if not path.exists():
         if "/" in text or path.suffix in (".whl", ".zip"):
             raise ConfigError(f"{text}: there is no such file or folder; look for a typing error")
@@ -93,6 +94,7 @@ def keep(
         raise ConfigError(f"{text} is {build.name} of the catalogue, which has its name already")
     for other in installed.own_builds(root):
         if other.description.called == name and other.folder != build.folder:
+            discard(build)
             raise ConfigError(
                 f"--as {name!r}: {other.name} has this name; choose another, or delete {shown(other.folder)}"
             )
@@ -163,7 +165,7 @@ class Wheel:
     name: str
     version: str
     requires: tuple[Requirement, ...]
-    requires_python: str
+    requires_python: SpecifierSet
     tags: frozenset[Any]
     """Of packaging: Python, ABI and platform."""
 
@@ -188,6 +190,7 @@ class _Chosen:
 def read_wheel(file: Path) -> Wheel:
     """What the wheel says of itself. Raises ConfigError for what is no wheel."""
     from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
     from packaging.utils import InvalidWheelFilename, canonicalize_name, canonicalize_version, parse_wheel_filename
 
     try:
@@ -200,13 +203,16 @@ def read_wheel(file: Path) -> Wheel:
                 raise zipfile.BadZipFile("a file in it is damaged")
             said = HeaderParser().parsestr(opened.read(inside[0]).decode(errors="replace"))
         requires = tuple(Requirement(line) for line in said.get_all("Requires-Dist", []))
+        requires_python = SpecifierSet(said["Requires-Python"] or "")
     except InvalidWheelFilename as error:
         raise ConfigError(
             f"{file.name}: is not named as wheels are; give it the name that it was built with"
         ) from error
     except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
         problem = (
-            "says what it needs in a way that cannot be read" if isinstance(error, InvalidRequirement) else "is broken"
+            "says what it needs in a way that cannot be read"
+            if isinstance(error, (InvalidRequirement, InvalidSpecifier))
+            else "is broken"
         )
         raise ConfigError(f"{file.name}: {problem} ({error}); build or download it again") from error
     if (canonicalize_name(said["Name"] or ""), canonicalize_version(said["Version"] or "")) != (
@@ -217,7 +223,7 @@ def read_wheel(file: Path) -> Wheel:
             f"{file.name}: says inside that it is {said['Name']} {said['Version']}; give it the name that it was "
             "built with"
         )
-    return Wheel(file, str(name), said["Version"], requires, said["Requires-Python"] or "", frozenset(tags))
+    return Wheel(file, str(name), said["Version"], requires, requires_python, frozenset(tags))
 
 
 def _choose(files: Sequence[Path], itk: str | None, catalogue: Catalogue, *, only: bool) -> _Chosen:
@@ -268,14 +274,13 @@ def _beside(own: Wheel, given: Sequence[Wheel], python: str, *, only: bool, know
 def _unfit(wheel: Wheel, python: str) -> str:
     """Why the wheel cannot be installed here; empty: it can."""
     from packaging import tags
-    from packaging.specifiers import SpecifierSet
 
     number = (int(python.split(".")[0]), int(python.split(".")[1]))
     here = [*tags.cpython_tags(number), *tags.compatible_tags(number)]
     if wheel.tags.isdisjoint(here):
         made = min(map(str, wheel.tags))
         return f"is made for {made}, here Python {python} on {current_platform()} loads it"
-    if not SpecifierSet(wheel.requires_python).contains(f"{python}.99"):
+    if not wheel.requires_python.contains(f"{python}.99"):
         return f"needs Python {wheel.requires_python}, here Python {python} loads it"
     return ""
 

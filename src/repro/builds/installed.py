@@ -305,7 +305,11 @@ def write(
 
     command = tuple(map(free, command))
     environment = {name: free(value) for name, value in environment.items()}
-    files = dict(_states_given(place, Path(command[-1].replace(GIVEN, str(place))))) if place else dict(_states(folder))
+    files = (
+        dict(_states_given(place, Path(command[-1].replace(GIVEN, str(place)))))
+        if place
+        else dict(_states(folder, locked=source == "index"))
+    )
     build = Build(path, version, _digest(python_tag, command, environment, files), own)
     for name, text in _shims(command, environment, str(place or ""), files).items():
         write_text(folder / name, text)
@@ -325,9 +329,12 @@ def _digest(
     return digest([FORMAT, python_tag, command, dict(environment), loaded])
 
 
-def _states(folder: Path) -> Iterator[tuple[str, FileState]]:
-    """Every file of the folder. Of wheels the digests are those of their own lists, which uv checked as a whole."""
-    recorded = {f"{SITE_PACKAGES}/{name}": found for name, found in _recorded(folder / SITE_PACKAGES)}
+def _states(folder: Path, *, locked: bool) -> Iterator[tuple[str, FileState]]:
+    """Every file of the folder. ``locked``: uv compared the wheels with their lock, so their own lists are right.
+
+    The list in a user's wheel need not be: where a file was changed by hand, two builds would have one digest.
+    """
+    recorded = {f"{SITE_PACKAGES}/{name}": found for name, found in _recorded(folder / SITE_PACKAGES)} if locked else {}
     for name in sorted(_walk(folder)):
         if name != _UV_LOCK:
             yield f"{HERE}/{name}", _state(folder / name, recorded.get(name, ""))

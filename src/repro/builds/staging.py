@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from repro.errors import FetchError
+from repro.errors import FetchError, StoreError
 from repro.files import TEMPORARY
 from repro.paths import shown
 from repro.system.platforms import long_path
@@ -94,8 +95,17 @@ def disk_errors(root: Path) -> Iterator[None]:
     """What the disk refuses, as a FetchError that names the cure."""
     try:
         yield
-    except OSError as error:
+    except (OSError, StoreError) as caught:
+        error = caught.__cause__ if isinstance(caught, StoreError) else caught
+        if not isinstance(error, OSError):
+            raise
         where = shown(Path(error.filename)) if isinstance(error.filename, str) else shown(root)
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         cure = "make room" if full else "make it writable, or close it in other programs"
         raise FetchError(f"{where}: cannot be written: {error.strerror or error}; {cure}, then fetch again") from error
+
+
+def raise_if_full(said: str, folder: Path) -> None:
+    """Raise the system's own OSError where a program says that the disk is full; ``disk_errors`` has the cure."""
+    if re.search(r"No space left on device|Disk quota exceeded|os error (28|112|122)\b", said):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))

@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from repro.builds import network
+from repro.builds import network, staging
 from repro.builds.catalogue import OWN_PACKAGES, CatalogueBuild
 from repro.errors import FetchError
 from repro.paths import shown
@@ -142,6 +142,7 @@ def install(
         raise FetchError(f"{name}: uv did not install the wheels within {INSTALL_TIMEOUT_S:g} s and was stopped; "
                          "fetch again: it goes on with the files that it has whole")  # fmt: skip
     if process.returncode:
+        staging.raise_if_full("\n".join(last), site_packages)
         cure = "run fetch once with network" if offline else _CURE
         raise FetchError(f"{name}: its wheels could not be installed, nothing of them is used; {cure}. uv says:\n"
                          + "\n".join(last))  # fmt: skip

@@ -196,7 +196,7 @@ def inspect(
     offline: opt.Offline = False,
     as_json: opt.AsJson = False,
 ) -> int:
-    """Say what a build does, whatever its release notes say.
+    """Measure what a build does, whatever its release notes say.
 
     Threads, work units, Python's lock, loading, memory; each is measured, in about a minute a build.
     """
@@ -289,7 +289,9 @@ def build_add(
 def pair_add(
     itk_elastix: Annotated[str, typer.Argument(help="itk-elastix version, as 0.25.4.")],
     as_of: Annotated[str, typer.Option("--as-of", metavar="DATE", help="Resolve the wheels as of this day.")],
-    elastix: Annotated[str, typer.Argument(help="elastix version, as 5.3.1; none: an itk-elastix without one.")] = "",
+    elastix: Annotated[
+        str, typer.Argument(help="elastix version, as 5.3.1; leave it out to add itk-elastix alone.")
+    ] = "",
     python: Annotated[str, typer.Option(help="Python of the pair's environment.")] = "3.14",
     also: Annotated[list[str] | None, typer.Option(help="Package that a release imports and does not declare.")] = None,
 ) -> None:

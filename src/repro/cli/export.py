@@ -16,6 +16,7 @@ from repro.model import Build, Status
 from repro.results.columns import Row
 
 SCHEMA = 1
+_HEADS = ("condition", "base (s)", "other (s)", "ratio", "noise floor", "verdict", "apart (px)")
 _MOST_ROWS = 25
 """Of the Markdown, which has to fit into a comment."""
 
@@ -56,31 +57,24 @@ class Outcome:
 
 
 def outcome(base: Build, other: Build, rows: Sequence[Row], threshold: float | None) -> Outcome:
-    """The rows of the comparison, each with the row of the base against itself as its noise floor."""
-    own = {(row.experiment, row.condition): row for row in rows if row.base == row.other}
-    found = []
-    for row in rows:
-        if (row.base, row.other) == (base.name, other.name):
-            itself = own.get((row.experiment, row.condition))
-            found.append(with_floor(row, _reach(itself) if itself else None))
+    """The rows of the comparison; a build against itself is its own noise floor, whatever was measured before."""
+    found = [row for row in rows if (row.base, row.other) == (base.name, other.name)]
+    if base == other:
+        found = [_its_own_floor(row) for row in found]
     return Outcome(base, other, found, threshold)
 
 
-def with_floor(row: Row, floor: stats.Floor) -> Row:
-    """The row with this noise floor and the verdict that follows from it."""
-    low, high = floor or (None, None)
-    return dataclasses.replace(row, floor_low=low, floor_high=high, verdict=stats.verdict(row.estimate, floor))
-
-
-def _reach(row: Row) -> stats.Floor:
-    return None if row.ratio_low is None or row.ratio_high is None else (row.ratio_low, row.ratio_high)
+def _its_own_floor(row: Row) -> Row:
+    low, high = row.ratio_low, row.ratio_high
+    verdict = stats.verdict(row.estimate, None if low is None or high is None else (low, high))
+    return dataclasses.replace(row, floor_low=low, floor_high=high, verdict=verdict)
 
 
 def table(outcome: Outcome) -> Table:
     """One line a condition, and what the threshold says."""
     return Table(
         f"{outcome.other.name} against {outcome.base.name}",
-        ("condition", *_heads(outcome), "ratio", "noise floor", "verdict", "apart (px)", "note"),
+        (*_HEADS, "note"),
         [(row.condition, *_figures(row), _note(row)) for row in outcome.rows],
         "\n".join((_legend(outcome), *_threshold_words(outcome))),
     )
@@ -88,12 +82,11 @@ def table(outcome: Outcome) -> Table:
 
 def markdown(outcome: Outcome) -> str:
     """The same as a comment in a pull request: at most 40 lines."""
-    heads = ("condition", *_heads(outcome), "ratio", "noise floor", "verdict", "apart (px)")
     lines = [
         f"### {_cell(outcome.other.name)} against {_cell(outcome.base.name)}",
         "",
-        "| " + " | ".join(map(_cell, heads)) + " |",
-        "|" + "---|" * len(heads),
+        "| " + " | ".join(_HEADS) + " |",
+        "|" + "---|" * len(_HEADS),
     ]
     for row in outcome.rows[:_MOST_ROWS]:
         lines.append("| " + " | ".join(map(_cell, (row.condition, *_figures(row)))) + " |")
@@ -163,10 +156,6 @@ def benchmark(outcome: Outcome) -> list[dict[str, Any]]:
     return entries
 
 
-def _heads(outcome: Outcome) -> tuple[str, str]:
-    return f"{outcome.base.name} (s)", f"{outcome.other.name} (s)"
-
-
 def _figures(row: Row) -> tuple[str, ...]:
     floor = "" if row.floor is None else f"{text.ratio(row.floor[0])} to {text.ratio(row.floor[1])}"
     apart = text.UNKNOWN if row.agreement_px is None else f"{row.agreement_px:.2g}"
@@ -183,8 +172,8 @@ def _note(row: Row) -> str:
 
 def _legend(outcome: Outcome) -> str:
     return (
-        f"Ratio: above 1 {outcome.other.name} is slower. In brackets its 95% interval, from six blocks on, else the "
-        f"range. Noise floor: {outcome.base.name} against itself."
+        f"Base: {outcome.base.name}. Other: {outcome.other.name}. Ratio: other over base, with its 95% interval from "
+        "six blocks on, else the range; above 1 the other is slower. Noise floor: builds against themselves."
     )
 
 

@@ -220,11 +220,14 @@ def compare(
     base: Annotated[
         str, typer.Argument(metavar="BASE", help="A name, a wheel, a folder of wheels, an executable, a zip.")
     ],
-    other: Annotated[str, typer.Argument(metavar="OTHER", help="The same; above 1 it is slower than BASE.")],
+    other: Annotated[
+        str, typer.Argument(metavar="OTHER", help="The same; a ratio above 1 means that it is slower than BASE.")
+    ],
     experiment: opt.Experiments = None,
     experiments: opt.ExperimentsFile = None,
     fail_if: Annotated[
-        str | None, typer.Option("--fail-if", metavar="slower:5%", help="Exit 3 where it is so for certain.")
+        str | None,
+        typer.Option("--fail-if", metavar="slower:5%", help="Exit 3 if interval and noise floor show that OTHER is."),
     ] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table for a comment.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the same as data.")] = None,

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from repro.errors import ConfigError
-from repro.paths import RESULTS
 
 
 def number(least: float, most: float, *, whole: bool = True) -> Callable[[Any], Any]:
@@ -35,10 +34,10 @@ def _counted(help_: str, least: float, most: float, *, whole: bool = True, **mor
 
 PairNames = Annotated[list[str] | None, typer.Argument(metavar="[PAIR]...", help="Pairs; none: all of this platform.")]
 Names = Annotated[list[str] | None, typer.Argument(metavar="[BUILD|PAIR]...", help="Builds or pairs; none: all pairs.")]
-Results = Annotated[Path, typer.Argument(metavar="[DIR]", help="Results folder.", show_default="results")]
+Results = Annotated[Path | None, typer.Argument(metavar="[DIR]", help="Results folder, the same as --out.")]
 Out = Annotated[Path, typer.Option(metavar="DIR", help="Results folder.", show_default="results")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never open a connection; say what is missing.")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say the details, too.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show details.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
 Experiments = Annotated[
     list[str] | None, typer.Option("--experiment", metavar="NAME", help="Experiment; may be repeated.")
@@ -47,14 +46,14 @@ ExperimentsFile = Annotated[
     Path | None, typer.Option("--experiments", metavar="FILE", help="Your own experiments instead of the project's.")
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="A quick look in minutes: the experiment `quick` alone.")]
-Blocks = Annotated[int | None, _counted("Most blocks a condition; default: the experiment's.", 1, 1000)]
+Blocks = Annotated[int | None, _counted("Blocks of a condition, at most; default: the experiment's.", 1, 1000)]
 Rounds = Annotated[int | None, _counted("Rounds of a block; default: the experiment's.", 1, 1000)]
 Runs = Annotated[int | None, _counted("As posted: one block of so many runs, the first a warm-up.", 2, 1000)]
 Precision = Annotated[
     float, _counted("Stop at this relative half width of the interval, from six blocks on.", 0.0001, 1, whole=False)
 ]
 Threads = Annotated[int | None, _counted("Threads asked for on every path; 0: the physical cores.", 0, 1024)]
-Jobs = Annotated[list[int] | None, _counted("Registrations side by side, of batches; may be repeated.", 1, 256)]
+Jobs = Annotated[list[int] | None, _counted("Registrations side by side in a batch; may be repeated.", 1, 256)]
 Seed = Annotated[int, _counted("Seed of the order of the trials.", 0, 2**32 - 1)]
 Timeout = Annotated[float, _counted("Seconds after which a trial is stopped.", 1, 7 * 86400, whole=False)]
 MemoryLimit = Annotated[int | None, _counted("MiB that a process may use, where the system can bound it.", 64, 2**24)]
@@ -78,8 +77,6 @@ MovingMask = Annotated[Path | None, _file("Mask of the moving image.")]
 InitialTransform = Annotated[Path | None, _file("Initial transform, as elastix writes them.")]
 FixedPoints = Annotated[Path | None, _file("Points in the fixed image, for metrics that use them.")]
 MovingPoints = Annotated[Path | None, _file("Their positions in the moving image.")]
-
-DEFAULT_OUT = RESULTS
 
 
 def threshold(words: str | None) -> float | None:

@@ -46,7 +46,8 @@ def merge_into(out: Path, sources: list[Path]) -> Merged:
 
 
 def report(
-    folder: opt.Results = paths.RESULTS,
+    folder: opt.Results = None,
+    out: opt.Out = paths.RESULTS,
     show_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
     """Write report.html and report.md.
@@ -56,6 +57,7 @@ def report(
     from repro.report import report as reporting
     from repro.results import tables
 
+    folder = folder or out
     written = reporting.write(folder, tables.read(folder))
     say(f"written: {paths.shown(written.html)}, {paths.shown(written.markdown)}")
     if show_it:
@@ -76,7 +78,8 @@ def explain(out: opt.Out = paths.RESULTS, as_json: opt.AsJson = False) -> None:
 
 
 def pack(
-    folder: opt.Results = paths.RESULTS,
+    folder: opt.Results = None,
+    out: opt.Out = paths.RESULTS,
     to: Annotated[Path, typer.Option(metavar="FILE|DIR", help="The zip file, or where <machine>.zip goes.")] = Path(),
     machine: Annotated[str | None, typer.Option(help="Which machine, where the folder has several.")] = None,
 ) -> None:
@@ -86,5 +89,5 @@ def pack(
     """
     from repro.results import pack as packing
 
-    file = packing.pack(folder, to, machine)
+    file = packing.pack(folder or out, to, machine)
     say(f"written: {paths.shown(file)} ({file.stat().st_size / 1024:,.0f} KiB)")

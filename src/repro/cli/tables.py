@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from repro import text
+from repro.model import Status
 from repro.text import printable
 
 if TYPE_CHECKING:
@@ -34,17 +35,18 @@ class Table:
 
 
 def show(table: Table) -> None:
-    """Print a table; columns of figures are set to the right."""
+    """Print a table; columns of figures are set to the right, and those without a cell are left out."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    built = RichTable(title=Text(printable(table.title)), title_justify="left", box=SIMPLE_HEAD)
-    for index, head in enumerate(table.heads):
+    built = RichTable(title=Text(printable(table.title)), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    filled = [index for index, _ in enumerate(table.heads) if not table.rows or any(row[index] for row in table.rows)]
+    for index in filled:
         figures = index > 0 and all(_FIGURE.fullmatch(row[index]) for row in table.rows)
-        built.add_column(head, justify="right" if figures else "left", overflow="fold")
+        built.add_column(table.heads[index], justify="right" if figures else "left", overflow="fold")
     for row in table.rows:
-        built.add_row(*(Text(printable(cell)) for cell in row))
+        built.add_row(*(Text(printable(row[index])) for index in filled))
     out = console()
     out.print(built)
     if table.remark:
@@ -57,36 +59,25 @@ def show_json(data: Any) -> None:
 
 
 def ratio_table(rows: Sequence[Row]) -> Table:
-    """Rows of the comparison in short; those that could not be had are left out."""
+    """Rows of the comparison in short, for 80 columns; those that could not be had are left out."""
     measured = [row for row in rows if row.experiment]
-    several = len({row.machine for row in measured}) > 1
-    heads = (
-        "pair or builds",
-        "experiment/condition",
-        "base (s)",
-        "other (s)",
-        "ratio",
-        "noise floor",
-        "verdict",
-        "status",
-    )
+    machines, comparisons = ({getattr(row, name) for row in measured} for name in ("machine", "comparison"))
+    heads = ("machine", "pair or builds", "experiment/condition", "base s", "other s", "ratio", "verdict", "status")
     cells = [
         (
-            *((row.machine,) if several else ()),
-            row.comparison,
+            row.machine if len(machines) > 1 else "",
+            row.comparison if len(comparisons) > 1 else "",
             f"{row.experiment}/{row.condition}",
             text.seconds(row.base_median_s),
             text.seconds(row.other_median_s),
             text.estimate(row.estimate),
-            "" if row.floor is None else f"{text.ratio(row.floor[0])} to {text.ratio(row.floor[1])}",
             row.verdict or "",
-            row.status,
+            "" if row.status is Status.OK else row.status,
         )
         for row in measured
     ]
-    return Table(
-        "Ratios: other over base, above 1 the other is slower", (*(("machine",) if several else ()), *heads), cells
-    )
+    of = "" if len(comparisons) != 1 else f" of {comparisons.pop()}"
+    return Table(f"Ratios{of}: other over base, above 1 the other is slower", heads, cells)
 
 
 def say(words: str) -> None:

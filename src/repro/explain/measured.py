@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from packaging.version import InvalidVersion, Version
 
@@ -54,6 +55,7 @@ def measured(tables: Tables) -> Measured:
     return Measured(rows, blocks_of(tables.trials))
 
 
+@lru_cache
 def version_key(name: str) -> tuple[tuple[bool, Version, str], ...]:
     """Sorts `0.9.1-5.0.1` before `0.21.0-5.2.0`, and `api:0.9.1` before `api:0.21.0`."""
     return tuple(_version(part) for part in name.replace("-", " ").replace(":", " ").split())
@@ -71,6 +73,7 @@ def subject(row: Row) -> Subject:
     return Subject(row.machine, row.comparison, row.experiment, row.condition)
 
 
+@lru_cache
 def asked(text: str | None) -> Settings:
     """The settings that a cell says; what is none asks for nothing."""
     try:

@@ -14,7 +14,7 @@ from repro.results.tables import Tables
 
 Figures = dict[str, float | int | str | None]
 EXPERIMENT = "paths"
-_FIGURES = ("one_s", "first_s", "bytes", "many_s", "jobs", "many_bytes")
+_FIGURES = ("one_s", "first_s", "bytes", "overrides", "many_s", "jobs", "many_bytes", "many_overrides")
 
 
 class Way(enum.StrEnum):
@@ -59,7 +59,9 @@ def find(measured: Measured, tables: Tables) -> Iterator[Finding]:
             if way in ways:
                 yield Finding("way", about[machine], {"way": way, **dict.fromkeys(_FIGURES), **ways[way]})
         for use in Use:
-            known = {way: figure for way in Way if isinstance(figure := ways.get(way, {}).get(use), float)}
+            known = {
+                way: figure for way in Way if isinstance(figure := ways.get(way, {}).get(use), float) and figure > 0
+            }
             if len(known) > 1:
                 least = min(known.values())
                 picked = next(way for way, figure in known.items() if figure <= least * AS_GOOD)
@@ -69,25 +71,24 @@ def find(measured: Measured, tables: Tables) -> Iterator[Finding]:
 
 
 def _one_job(rows: Sequence[Row], loads: Mapping[tuple[str, str], float | None]) -> dict[Way, Figures]:
-    """One registration after another: of the experiment that has the most ways, `paths` where it was measured.
+    """One registration after another: of the experiment that has the most ways with the same threads seen.
 
     The worker that measures loads by the names of the wheels' files; a program of a user's takes what `inspect` found.
     """
-    by_experiment: dict[str, dict[Way, Figures]] = defaultdict(dict)
+    by_group: dict[tuple[str, int | None], dict[Way, Figures]] = defaultdict(dict)
     for row in sorted(rows, key=lambda one: asked(one.other_asked).by != "method"):
-        found, way = by_experiment[row.experiment], _single_way(row)
+        found, way = by_group[row.experiment, row.machine_threads], _single_way(row)
         if way is None or asked(row.base_asked).threads == "default":
             continue
         base_s, other_s = row.base_median_s, row.other_median_s or 0.0
-        found.setdefault(Way.EXECUTABLE, {"one_s": base_s, "first_s": base_s, "bytes": row.base_peak_bytes})
+        base = {"one_s": base_s, "first_s": base_s, "bytes": row.base_peak_bytes, "overrides": row.overrides}
+        found.setdefault(Way.EXECUTABLE, base)
         load = loads.get((row.machine, row.other or ""))
         first = None if load is None else load + other_s
-        found.setdefault(way, {"one_s": other_s, "first_s": first, "bytes": row.other_peak_bytes})
-    return (
-        dict(max(by_experiment.items(), key=lambda one: (one[0] == EXPERIMENT, len(one[1])))[1])
-        if by_experiment
-        else {}
-    )
+        other = {"one_s": other_s, "first_s": first, "bytes": row.other_peak_bytes, "overrides": row.overrides}
+        found.setdefault(way, other)
+    most = max(by_group.items(), key=lambda one: (one[0][0] == EXPERIMENT, len(one[1])), default=None)
+    return dict(most[1]) if most else {}
 
 
 def _memory(trials: Sequence[TrialRow]) -> Mapping[tuple[str, ...], int]:
@@ -115,7 +116,8 @@ def _many_jobs(rows: Sequence[Row], memory: Mapping[tuple[str, ...], int]) -> di
             before = found.get(way, {}).get("many_s") if way else None
             if way and (not isinstance(before, float) or each < before):
                 used = memory.get((row.machine, row.comparison, row.experiment, row.condition, side))
-                found[way] = {"many_s": each, "jobs": row.jobs, "many_bytes": used}
+                its = {"many_s": each, "jobs": row.jobs, "many_bytes": used, "many_overrides": row.overrides}
+                found[way] = its
     return found
 
 

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from packaging.utils import canonicalize_version
+from packaging.version import InvalidVersion, Version
 
 from repro import __version__, stats
 from repro.builds import installed as builds
@@ -364,11 +364,15 @@ class ConditionRun:
         return measurement
 
     def _check_version(self, build: InstalledBuild, said: Mapping[str, str]) -> None:
-        """What runs must be what the build is called. Raises ConfigError."""
+        """What runs must be of the release that the build is called by. Raises ConfigError.
+
+        A build may say less of itself than its wheel's version does (0.25.5 for 0.25.5.dev3+local), so only the release
+        number is compared; which build it is exactly, its digest says.
+        """
         own = {"cli": "elastix", "api": "itk_elastix", "sitk": "simpleitk"}[build.build.path]
         for name, stated in ((own, build.build.version), ("itk", build.facts.get("itk"))):
             found = said.get(name)
-            if found and stated and _canonical(found) != _canonical(str(stated)):
+            if found and stated and _release(found) != _release(str(stated)):
                 raise ConfigError(
                     f"{build.name} says that its {name.replace('_', '-')} is {found}, not {stated}: it is not "
                     "the build that its name says, and its trial is not kept; delete it and fetch it again"
@@ -436,8 +440,14 @@ class ConditionRun:
         return dataclasses.replace(apart, problem=store.hide(apart.problem, self._private)[:1000])
 
 
-def _canonical(version: str) -> str:
-    return canonicalize_version(version, strip_trailing_zero=False)
+def _release(version: str) -> tuple[int, ...] | str:
+    """The release number without trailing zeros: 3.0.0a1.post183 is (3,); what is no version number as it is."""
+    try:
+        numbers = Version(version).release
+    except InvalidVersion:
+        return version
+    significant = max((index for index, number in enumerate(numbers, start=1) if number), default=0)
+    return numbers[:significant]
 
 
 def command_words(words: Iterable[str]) -> tuple[str, ...]:

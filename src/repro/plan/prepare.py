@@ -136,6 +136,8 @@ def prepare(condition: Condition, images: ImageSet, physical_cores: int, cwd: Pa
             size_px=images.size_px,
             transform=" + ".join(file.transform for file in read),
             metric=" + ".join(" ".join(file.values.get("Metric", ())) for file in read),
+            sampler=" + ".join(" ".join(file.values.get("ImageSampler", ())) for file in read),
+            masks=tuple(name for name in images.extras if name.endswith("mask")),
         ),
         physical_cores=physical_cores,
         dimension=next(iter(dimensions), None),

@@ -136,12 +136,12 @@ def steps(name: str, title: str, steps: Sequence[tuple[str, Estimate, str]]) -> 
                 axes.plot([before, before], [y - 0.82, y - 0.18], color=MUTED, linewidth=1, linestyle=(0, (3, 2)))
             if drawable(one.low) and drawable(one.high):
                 axes.plot([one.low, one.high], [y, y], color=INK, solid_capstyle="butt")
-            _label(axes, y, label, f"{ratio(one.value)} {'no verdict' if tone == 'cannot tell' else tone}")
+            _label(axes, y, label, f"{ratio(one.value)} {'' if tone == 'cannot tell' else tone}".strip())
             before = one.value
             axes.plot([1, 1], [y - 0.26, y + 0.26], color=INK, linewidth=1.2)
         axes.set_xlabel(API_RATIO.label)
 
-    said = "; ".join(f"{label}: {ratio(one.value)}, {tone}" for label, one, tone in shown)
+    said = "; ".join(f"{label}: {ratio(one.value)}, {tone}".removesuffix(", cannot tell") for label, one, tone in shown)
     return _svg(name, title, f"Steps from the posted ratio down. {said}.", 48 + 42 * len(shown), draw)
 
 
@@ -226,7 +226,13 @@ def _rows(figure: Figure, number: int, above_px: float = 8) -> Axes:
 def _label(axes: Axes, y: int, label: str, said: str, *, heading: bool = False) -> None:
     """The label above a row, and at its right what the row says."""
     clear = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.5}
-    place: dict[str, Any] = {"y": y - 0.44, "va": "center", "transform": axes.get_yaxis_transform(), "bbox": clear}
+    place: dict[str, Any] = {
+        "y": y - 0.44,
+        "va": "center",
+        "zorder": 5,
+        "transform": axes.get_yaxis_transform(),
+        "bbox": clear,
+    }
     room = 58 - len(said)
     axes.text(0, s=line(label, room), ha="left", weight="bold" if heading else "normal", **place)
     if said and said != UNKNOWN:

@@ -22,7 +22,7 @@ from repro.report.material import (
 )
 from repro.report.sentences import say
 from repro.results.columns import Row
-from repro.text import command, line, mebibytes, seconds
+from repro.text import command, line, listed, mebibytes, seconds
 
 
 def scaling(material: Material) -> Section:
@@ -100,26 +100,38 @@ def releases(material: Material) -> Section:
 
 
 def ways_table(findings: Iterable[Finding]) -> Table:
-    """The ways to register side by side; README, report and docs/recipe.md have this table."""
+    """The ways to register side by side, with the columns that were measured.
+
+    README, report and docs/recipe.md have this table.
+    """
     its = [one for one in findings if one.kind == "way"]
-    machine = its[0].subject.machine if its else ""
-    rows = tuple(
-        (
-            Cell(str(one.figures["way"])),
-            Cell(seconds(number_of(one, "first_s"))),
-            Cell(seconds(number_of(one, "one_s"))),
-            Cell(
-                seconds(number_of(one, "many_s")),
-                small=f"({one.figures['jobs']} at a time)" if one.figures["jobs"] else "",
-            ),
-            Cell(mebibytes(number_of(one, "bytes"))),
-            Cell(mebibytes(number_of(one, "many_bytes"))),
-        )
-        for one in its
-        if one.subject.machine == machine
-    )
-    heads = ("", "first result (s)", "one more (s)", "many jobs, each (s)", "memory", "memory, many jobs")
-    return Table("Seconds and memory of each way to register", heads, rows, frozenset(range(1, 6)))
+    its = [one for one in its if one.subject.machine == its[0].subject.machine]
+    shown = [(head, name) for head, name in _WAYS if sum(one.figures[name] is not None for one in its) > 1]
+    rows = tuple((Cell(str(one.figures["way"])), *(_way_cell(one, name) for _, name in shown)) for one in its)
+    shorter = {one.figures["many_overrides"] for one in its if one.figures["many_s"]} - {
+        one.figures["overrides"] for one in its if one.figures["one_s"]
+    }
+    work = listed(line(one or "the file as it is", 60) for one in shorter)
+    note = f"Figures of many jobs are of another registration: {work}." if shorter else ""
+    heads = ("", *(head for head, _ in shown))
+    return Table("Seconds and memory of each way to register", heads, rows, frozenset(range(1, len(heads))), note)
+
+
+_WAYS = (
+    ("first result (s)", "first_s"),
+    ("once loaded (s)", "one_s"),
+    ("memory", "bytes"),
+    ("many jobs, each (s)", "many_s"),
+    ("memory, many jobs", "many_bytes"),
+)
+
+
+def _way_cell(one: Finding, name: str) -> Cell:
+    value = number_of(one, name)
+    if name.endswith("bytes"):
+        return Cell(mebibytes(value))
+    at_a_time = f"({one.figures['jobs']} at a time)" if name == "many_s" and value is not None else ""
+    return Cell(seconds(value), small=at_a_time)
 
 
 def ways(material: Material) -> Section:
@@ -129,23 +141,19 @@ def ways(material: Material) -> Section:
     if not its:
         return Section(name, title, command=command("bench --experiment paths --experiment parallel"))
     table = ways_table(material.findings)
-    uses = (("first result", "first_s"), ("one more", "one_s"), ("many jobs, each", "many_s"))
+    its = [one for one in its if one.subject.machine == its[0].subject.machine]
+    uses = [(head.removesuffix(" (s)"), key) for head, key in _WAYS if head.endswith("(s)") and head in table.heads]
     lines = [
         Line(
             str(one.figures["way"]),
             tuple(Mark(wall, series=n) for n, (_, key) in enumerate(uses) if (wall := number_of(one, key))),
         )
         for one in its
-        if one.subject.machine == its[0].subject.machine
     ]
-    chart = charts.rows(
-        "chart-ways",
-        title,
-        [one for one in lines if one.marks],
-        Axis("seconds (log axis)"),
-        [label for label, _ in uses],
-        one=False,
-    )
+    labels = [label for label, _ in uses]
+    axis = Axis(f"seconds{'' if len(labels) > 1 else f', {labels[0]}'} (log axis)")
+    shown = [one for one in lines if one.marks]
+    chart = charts.rows("chart-ways", title, shown, axis, labels if len(labels) > 1 else (), one=False)
     picks = [one for one in material.findings if one.kind == "pick" and one.subject.machine == its[0].subject.machine]
     sentence = " ".join(map(say, picks))
     return Section(name, title, f"{line(its[0].subject.comparison, 40)}. {sentence}", chart, (), (table,))

@@ -12,7 +12,7 @@ from repro.report.charts import Axis, Line, Mark, mark
 from repro.report.first import Cell, Table
 from repro.report.material import MOST_LINES, MOST_ROWS, Material, Section, cut, first_and_rest
 from repro.results.columns import BuildRow, Row
-from repro.text import UNKNOWN, command, estimate, line, mebibytes, ratio, seconds
+from repro.text import UNKNOWN, command, estimate, line, listed, mebibytes, ratio, seconds
 
 _ASKED = (
     ("ITK", "itk"),
@@ -52,28 +52,29 @@ def inspected(material: Material) -> Section:
         )
         for one in sorted(starts, key=lambda one: version_key(one.build))[:MOST_LINES]
     ]
-    title_ = "Seconds to the first registration object"
-    chart = (
-        charts.rows(
-            "chart-inspected", title_, lines, Axis("seconds to the first registration object (log axis)"), one=False
-        )
-        if lines
-        else ""
-    )
-    held = [one for one in builds if one.lock_ticks is not None and one.lock_ticks_expected]
-    released = [one for one in held if (one.lock_ticks or 0) > 0.5 * (one.lock_ticks_expected or 1)]
-    sentence = "Each fact was measured by asking the build; what could not be asked is empty."
-    if held:
-        number = f"{len(held) - len(released)} of {len(held)} Python builds"
-        sentence = f"Python's lock is held during a registration by {number}. {sentence}"
-    return Section(
-        name,
-        title,
-        sentence,
-        chart,
-        (),
-        (Table("What was asked of each build", ("build", *(label for label, _ in shown)), rows),),
-    )
+    axis = Axis("seconds to the first registration object (log axis)")
+    chart = charts.rows("chart-inspected", axis.label, lines, axis, one=False) if lines else ""
+    sentence = _lock(builds) or "Each fact was measured by asking the build."
+    table = Table("What was asked of each build", ("build", *(label for label, _ in shown)), rows)
+    return Section(name, title, sentence, chart, (), (table,))
+
+
+def _lock(builds: Sequence[BuildRow]) -> str:
+    """Who holds Python's lock during a registration, so that another thread stands still."""
+    ticks = {
+        one.build: (one.lock_ticks, one.lock_ticks_expected)
+        for one in sorted(builds, key=lambda one: version_key(one.build))
+        if one.lock_ticks is not None and one.lock_ticks_expected
+    }
+    groups: dict[tuple[str, str], tuple[int, int]] = {}
+    for build, (got, of) in ticks.items():  # of a path's builds that do the same the newest
+        path = {"api": "itk-elastix", "sitk": "SimpleITK"}.get(build.partition(":")[0], "the executable")
+        groups[path, "releases" if got > of / 2 else "holds"] = got, of
+    said = [
+        f"{path} {does} it ({got:,} of {of:,}{'' if n else ' ticks'})"
+        for n, ((path, does), (got, of)) in enumerate(groups.items())
+    ]
+    return f"Python's lock during a registration: {listed(said)}." if said else ""
 
 
 def _asked(one: BuildRow, key: str) -> Cell:

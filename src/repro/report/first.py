@@ -17,6 +17,7 @@ from repro.results.columns import Row
 from repro.results.tables import Tables
 from repro.text import UNKNOWN, command, counted, estimate, line, listed, ratio, seconds
 
+TIMES = "\N{MULTIPLICATION SIGN}"
 MOST_STEPS = 6
 MOST_PAIRS = 12
 MOST_CONDITIONS = 16
@@ -108,7 +109,7 @@ def _pair_table(tables: Tables, pairs: Sequence[Finding]) -> Table:
     several = len({one.subject.machine for one in pairs}) > 1
     own_words = "the machine's own threads" if several or len(own) != 1 else f"{own[0]} threads (this machine)"
     many_words = f"{listed(map(str, threads))} threads" if threads else "more threads"
-    heads = ("pair", f"as posted, {many_words}", f"as posted, {own_words}", "with the cure")
+    heads = ("itk-elastix and elastix", f"as posted, {many_words}", f"as posted, {own_words}", "with the cure")
     shown = list(by_pair.items())[:MOST_PAIRS]
     rows = [(Cell(line(pair, 40)), *(_cell(its, name) for name in _COLUMNS)) for pair, its in shown]
     away = [row for row in tables.rows if row.status is Status.UNAVAILABLE and row.comparison not in by_pair]
@@ -120,7 +121,7 @@ def _pair_table(tables: Tables, pairs: Sequence[Finding]) -> Table:
     reach = "95% interval" if kinds == {"interval"} else "range of the blocks"
     if several:
         reach = "reach over the machines"
-    caption = f"API time over the executable's, with the {reach}"
+    caption = f"How many times the executable's time the API takes, with the {reach}"
     return Table(caption, heads, tuple(rows), frozenset({1, 2, 3}), note)
 
 
@@ -134,16 +135,18 @@ def _cell(its: Sequence[Finding], name: str) -> Cell:
     ((most, number),) = verdicts.most_common(1)
     tone = most if number == len(known) else str(Verdict.CANNOT_TELL)
     if len(known) == 1:
-        return judged_cell(known[0][0], most)
-    parts = [f"{sentences.verdict_words(verdict)} on {n}" for verdict, n in verdicts.most_common()]
-    words = f"{most} on {counted(number, 'machine')}" if len(verdicts) == 1 else ", ".join(parts)
-    return Cell(sentences.reach([value.value for value, _ in known]), tone, words)
+        return judged_cell(known[0][0], most, TIMES)
+    parts = [f"{sentences.verdict_words(verdict) or 'no verdict'} on {n}" for verdict, n in verdicts.most_common()]
+    words = ", ".join(parts)
+    if len(verdicts) == 1:
+        words = f"{sentences.verdict_words(most)} on {counted(number, 'machine')}".strip()
+    return Cell(sentences.reach([value.value for value, _ in known]) + TIMES, tone, words)
 
 
-def judged_cell(found: Estimate, verdict: str) -> Cell:
+def judged_cell(found: Estimate, verdict: str, unit: str = "") -> Cell:
     """The ratio, and under it its interval and verdict."""
     ends = estimate(found).partition(" ")[2]
-    return Cell(ratio(found.value), verdict, f"{ends} {sentences.verdict_words(verdict)}".strip())
+    return Cell(ratio(found.value) + unit, verdict, f"{ends} {sentences.verdict_words(verdict)}".strip())
 
 
 Steps = tuple[tuple[str, Estimate, str], ...]

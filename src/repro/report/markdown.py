@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from repro.report.first import First, Table
-from repro.report.sentences import verdict_words
-from repro.text import estimate, line, printable
+from repro.report.sentences import judged
+from repro.text import line, printable
 
 _MOST_ROWS = 14
 _ZERO_WIDTH = "\N{ZERO WIDTH SPACE}"
@@ -23,19 +23,17 @@ def document(first: First, ways: Table | None) -> str:
     lines += [*table(first.table), ""]
     if first.ladder_of and len(first.steps) > 1:
         lines += [f"From posted to cured ({escape(first.ladder_of)}):", ""]
-        lines += [
-            f"* {escape(label)}: {estimate(found)} ({verdict_words(verdict)})" for label, found, verdict in first.steps
-        ]
+        lines += [f"* {escape(label)}: {judged(found, verdict)}" for label, found, verdict in first.steps]
         lines.append("")
-    lines += [f"Why: {escape(first.why)}", ""] if first.why else []
-    lines += [escape(warning) for warning in first.warnings[:2]]
+    lines += [f"Why: {prose(first.why)}", ""] if first.why else []
+    lines += [prose(warning) for warning in first.warnings[:2]]
     if first.do:
-        lines += [escape(first.do), ""]
+        lines += [prose(first.do), ""]
     if first.code:
         lines += ["```python", *(printable(one) for one in first.code), "```", ""]
     if ways and ways.rows:
         lines += [*table(ways), ""]
-    lines += [f"{escape(first.note)}", ""] if first.note else []
+    lines += [prose(first.note), ""] if first.note else []
     lines += [escape(first.where), "", "The rest is in report.html and comparison.csv beside this file."]
     return "\n".join(lines) + "\n"
 
@@ -49,12 +47,22 @@ def table(shown: Table) -> Iterator[str]:
     if len(shown.rows) > _MOST_ROWS:
         yield f"\n{len(shown.rows) - _MOST_ROWS} more rows are in report.html."
     if shown.note:
-        yield f"\n{escape(shown.note)}"
+        yield f"\n{prose(shown.note)}"
+
+
+def prose(text: str) -> str:
+    """A sentence of ours: its commands stay code, all else is escaped."""
+    parts = re.split(r"(`[\w-][\w ./:=-]*`)", line(text, 2000))
+    return "".join(part if n % 2 else _escaped(part) for n, part in enumerate(parts))
 
 
 def escape(text: str) -> str:
     """Text as Markdown shows it: no markup, no HTML, no mention of a person or an issue, no line break."""
-    words = " ".join(line(text, 2000).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _escaped(line(text, 2000))
+
+
+def _escaped(text: str) -> str:
+    words = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     words = re.sub(r"([\\`*_~|]|^\[|\](?=[(\[]))", r"\\\1", words)
     words = re.sub(r"^([#+-]|\d+[.)])(?=\s|$)", lambda found: found[1][:-1] + "\\" + found[1][-1], words)
     return re.sub(r"@(?=\w)|#(?=\d)|(?<=:)//|\bwww(?=\.)", lambda found: found[0] + _ZERO_WIDTH, words)

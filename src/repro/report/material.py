@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from repro.explain.measured import Measured
 from repro.model import Estimate, Finding, Status, Verdict
@@ -65,7 +66,7 @@ class Material:
             row for its in self.measured.rows.values() for row in its.values() if row.ratio is not None and wanted(row)
         ]
 
-    @property
+    @cached_property
     def machines(self) -> list[str]:
         """Every machine by name."""
         return sorted({row.machine for row in self.tables.rows})
@@ -120,7 +121,7 @@ def ratio_chart(name: str, title: str, rows: Sequence[Row]) -> str:
 
 
 def _note(row: Row) -> str:
-    return f"{ratio(row.ratio)} {sentences.verdict_words(row.verdict)}"
+    return f"{ratio(row.ratio)} {sentences.verdict_words(row.verdict)}".strip()
 
 
 def ratio_table(material: Material, rows: Sequence[Row]) -> Table:

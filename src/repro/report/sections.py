@@ -141,9 +141,7 @@ def _steps(material: Material) -> Table:
 
 
 def _seen(verdict: object) -> str:
-    return {Verdict.NO_DIFFERENCE: "(no difference)", Verdict.CANNOT_TELL: "(no verdict)"}.get(
-        Verdict(str(verdict)), ""
-    )
+    return "(no difference)" if verdict == Verdict.NO_DIFFERENCE else ""
 
 
 def _others(material: Material) -> list[Section]:

@@ -71,13 +71,14 @@ def changes(name: str) -> str:
 
 
 def verdict_words(verdict: object) -> str:
-    """The verdict, or that there is none: there are too few blocks."""
-    return "no verdict" if verdict in (None, Verdict.CANNOT_TELL) else str(verdict)
+    """The verdict; nothing where too few blocks give none, which the page says once."""
+    return "" if verdict in (None, Verdict.CANNOT_TELL) else str(verdict)
 
 
 def judged(found: object, verdict: object) -> str:
-    """`14.4 [14, 14.9] (slower)`: a ratio never stands without its verdict."""
-    return f"{_estimate(found)} ({verdict_words(verdict)})"
+    """`14.4 [14, 14.9] (slower)`: a ratio that has a verdict never stands without it."""
+    words = verdict_words(verdict)
+    return f"{_estimate(found)} ({words})" if words else _estimate(found)
 
 
 def reach(values: Sequence[float]) -> str:
@@ -139,12 +140,9 @@ def why(f: Figures) -> str:
 
 def quick(f: Figures) -> str:
     """That it is a quick look, and what the full run adds."""
-    work = f", {line(f['overrides'], 60)}" if f["overrides"] else ""
+    work = f" of a shorter registration ({line(f['overrides'], 60)})" if f["overrides"] else ""
     blocks = counted(f["blocks"], "block") if isinstance(f["blocks"], int) else "few blocks"
-    return (
-        f"This is a quick look ({blocks} a condition{work}). `{command('bench-all')}` adds verdicts, intervals, the "
-        "noise floor and the causes."
-    )
+    return f"A quick look: {blocks}{work}, too few for a verdict. In full: `{command('bench-all')}`"
 
 
 def family(f: Figures) -> str:
@@ -167,21 +165,10 @@ def spread(f: Figures) -> str:
 def ladder(f: Figures) -> str:
     """From posted to cured."""
     where = f"With {f['threads']} threads" if f["threads"] else "With this machine's threads"
-    start = f"{where} the posted ratio is {judged(f['posted'], f['posted_verdict'])}"
+    start = f"{where}: {judged(f['posted'], f['posted_verdict'])} as posted"
     if not f["cure"]:
         return f"{start}; no setting that was measured makes it smaller."
-    return f"{start}; {changes(str(f['cure']))} makes it {judged(f['cured'], f['cured_verdict'])}."
-
-
-def rung(f: Figures) -> str:
-    """One condition of the ladder."""
-    return f"{changes(str(f['changes']))}: {judged(f['ratio'], f['verdict'])}."
-
-
-def step(f: Figures) -> str:
-    """What one change does."""
-    after = f" after {changes(str(f['before']))}" if f["before"] else ""
-    return f"{changes(str(f['change']))}{after} {_divides(f)}."
+    return f"{start}, {judged(f['cured'], f['cured_verdict'])} with {changes(str(f['cure']))}."
 
 
 def order(f: Figures) -> str:
@@ -255,18 +242,10 @@ def fewer_bins(f: Figures) -> str:
 
 def untold(f: Figures) -> str:
     """The executable without `-threads`."""
-    told = f" with `-threads {f['told']}`" if f["told"] else " with it"
+    told = f"`-threads {f['told']}`" if f["told"] else "it"
     return (
-        f"Where ITK sees {_number(f['threads'])} threads, the executable without `-threads` takes "
-        f"{judged(f['ratio'], f['verdict'])} times its time{told}."
-    )
-
-
-def release(f: Figures) -> str:
-    """One release."""
-    return (
-        f"itk-elastix {line(f['version'], 30)}: {_seconds(f['posted_s'])} s as posted, {_seconds(f['told_s'])} s with "
-        f"SetNumberOfThreads, a factor of {_estimate(f['factor'])}."
+        f"With {_number(f['threads'])} threads seen, without `-threads` {judged(f['ratio'], f['verdict'])} times its "
+        f"time with {told}."
     )
 
 
@@ -308,11 +287,6 @@ def advice(f: Figures) -> str:
     return f"{said}; ratio {judged(f['ratio'], f['verdict'])}.{crashed}"
 
 
-def way(f: Figures) -> str:
-    """One way to register."""
-    return f"{f['way']}: {_seconds(f['one_s'])} s a registration."
-
-
 def pick(f: Figures) -> str:
     """What to pick for a use."""
     use = {"one": "one job", "many": "many jobs", "long": "a program that stays"}[str(f["use"])]
@@ -322,23 +296,8 @@ def pick(f: Figures) -> str:
 _SAID: dict[str, Callable[[Figures], str]] = {
     one.__name__: one
     for one in (
-        *(
-            pair,
-            why,
-            quick,
-            family,
-            spread,
-            ladder,
-            rung,
-            step,
-            order,
-            interaction,
-            threader,
-            same_units,
-            memory,
-            peaks,
-        ),
-        *(seen_threads, jacobian, fewer_bins, untold, release, stretch, change, advice, way, pick),
+        *(pair, why, quick, family, spread, ladder, order, interaction, threader, same_units, memory, peaks),
+        *(seen_threads, jacobian, fewer_bins, untold, stretch, change, advice, pick),
     )
 }
 
@@ -358,8 +317,7 @@ def _divides(f: Figures) -> str:
     if verdict == Verdict.FASTER and isinstance(found, Estimate):
         low, high = (1 / one if one else None for one in (found.high, found.low))
         return f"multiplies the ratio by {estimate(Estimate(1 / found.value, low, high))}"
-    few = ", too few blocks to tell" if verdict == Verdict.CANNOT_TELL else ""
-    return f"divides the ratio by {_estimate(found)}{few}"
+    return f"divides the ratio by {_estimate(found)}"
 
 
 def _difference(f: Figures) -> str:

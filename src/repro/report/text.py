@@ -60,6 +60,8 @@ def _ladder(first: First) -> list[str]:
     for label, one, verdict in first.steps:
         bar = "#" * max(0, round(_BAR * math.log(max(one.value, 1.0)) / longest))
         lines.append(
-            f"  {label.ljust(width)}  {estimate(one)} {verdict_words(verdict)}".ljust(width + 36) + f"  {bar}".rstrip()
+            (
+                f"  {label.ljust(width)}  {estimate(one)} {verdict_words(verdict)}".ljust(width + 36) + f"  {bar}"
+            ).rstrip()
         )
     return [*lines, ""]

@@ -264,15 +264,19 @@ class MeasuredCondition:
             yield Status.NOT_COMPARED, Reason.NOT_COMPARED, (len(problems), min(problems))
         if row.agreement_px is None or row.agreement_px <= TOLERANCE_PX:
             return
-        units = base.work_units, other.work_units
+        units, inputs = (base.work_units, other.work_units), self.record.line.inputs
         first_calls = [one for place, one in self.distances.items() if not place[2]]
         later = bool(first_calls) and all(not isinstance(one, str) and one[1] <= SAME_PX for one in first_calls)
         if None not in units and units[0] != units[1]:
             yield Status.EXPLAINED, Reason.UNEQUAL_WORK_UNITS, units
+        elif "fixed_mask" in inputs.masks and "Random" in inputs.sampler.split(" + "):
+            yield Status.EXPLAINED, Reason.MASKED_RANDOM_SAMPLER, ()
         elif later and any(arm.draws_new_samples and arm.results > 1 for arm in (base, other)):
             yield Status.EXPLAINED, Reason.OTHER_SAMPLES, ()
         elif later:
             yield Status.DIFFERENT, Reason.LATER_CALLS_DIFFER, ()
+        elif None in units:  # whether both did the same work is not known
+            yield Status.NOT_COMPARED, Reason.WORK_UNITS_UNKNOWN, ()
         else:
             yield Status.DIFFERENT, Reason.RESULTS_APART, (row.agreement_px,)
             return
@@ -352,11 +356,11 @@ def _floor(row: Row, floors: Iterable[Row]) -> tuple[float, float] | None:
     """
     here = [one for one in floors if one.machine == row.machine and one.key != row.key and one.ratio_low]
     builds = {(row.base, row.base_digest, row.base_path), (row.other, row.other_digest, row.other_path)}
+    asked = {(row.base, row.base_digest, row.base_asked), (row.other, row.other_digest, row.other_asked)}
     used = [
         one
         for one in here
-        if (one.experiment, one.condition) == (row.experiment, row.condition)
-        and (one.base, one.base_digest, one.base_path) in builds
+        if _registered(one) == _registered(row) and (one.base, one.base_digest, one.base_asked) in asked
     ]
     if not used and row.experiment != FLOOR_EXPERIMENT:
         slow = row.machine_threads is not None
@@ -366,6 +370,12 @@ def _floor(row: Row, floors: Iterable[Row]) -> tuple[float, float] | None:
             used += exact or [one for one in kind if one.base_path == path]
     ends = [(one.ratio_low, one.ratio_high) for one in used if one.ratio_low and one.ratio_high]
     return (min(low for low, _ in ends), max(high for _, high in ends)) if ends else None
+
+
+def _registered(row: Row) -> tuple[object, ...]:
+    """What both arms had to do, and where."""
+    its = row.experiment, row.condition, row.transform, row.size_px, row.overrides
+    return *its, row.machine_threads, row.strategy, row.jobs, row.registrations
 
 
 # ---- builds, and what cannot be had

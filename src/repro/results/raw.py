@@ -18,6 +18,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from repro.errors import StoreError
 from repro.files import problem
 from repro.model import (
@@ -254,8 +256,6 @@ class _UnusableError(Exception):
 
 
 def _line(text: bytes) -> Line:
-    from pydantic import ValidationError
-
     try:
         one = read_line(text)
     except ValidationError as error:
