@@ -156,7 +156,7 @@ def test_a_comparison_of_builds_has_a_first_screen_of_its_own() -> None:
 
 
 def test_a_quick_look_says_once_that_there_is_no_verdict() -> None:
-    for text in (composed("quick").markdown, "\n".join(explain_lines(KINDS["quick"]))):
+    for text in (composed("quick").markdown, "\n".join(explain_lines(KINDS["quick"], "report.html"))):
         assert text.count("verdict") == 1
         assert "cannot tell" not in text
 
@@ -254,7 +254,7 @@ def test_a_ratio_stands_with_its_verdict_wherever_it_stands(pages: dict[str, str
             if "measured" in table.heads:
                 where = table.heads.index("measured")
                 assert all(row[where].small or row[where].text == "\N{EN DASH}" for row in table.rows)
-    for text in [made.markdown, *explain_lines(KINDS["full"])]:
+    for text in [made.markdown, *explain_lines(KINDS["full"], "report.html")]:
         for found in re.findall(r"\d \[[\d., ]+\](.{1,20})", text):
             assert re.match(r" (slower|faster|no difference)|,? ?\(|\*| times", found), found
 
@@ -262,7 +262,7 @@ def test_a_ratio_stands_with_its_verdict_wherever_it_stands(pages: dict[str, str
 def test_a_metric_without_histograms_gets_no_word_of_bins() -> None:
     cases = [case for case in made_up.MAIN if case.condition != "bins"]
     tables = made_up.made(pairs=made_up.PAIRS[:1], cases=cases)
-    said = "\n".join([*explain_lines(tables), compose(tables).markdown])
+    said = "\n".join([*explain_lines(tables, "report.html"), compose(tables).markdown])
     assert "bins" not in said
     assert "histogram" not in said
 
@@ -318,7 +318,7 @@ def test_names_from_files_are_only_ever_text() -> None:
     parsed = Page(content)
     assert not parsed.named("img", "script")
     assert "<img src=x" in "".join(parsed.texts)
-    for text in (content, made.markdown, "\n".join(explain_lines(dirty))):
+    for text in (content, made.markdown, "\n".join(explain_lines(dirty, "report.html"))):
         assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", text)
     assert "<img" not in made.markdown
     assert not re.search(r"(?<!\\)\]\(", made.markdown)
@@ -366,7 +366,7 @@ def test_no_cell_can_break_it(draw: st.DataObject) -> None:
     rows = [dataclasses.replace(row, **cells) if n in which else row for n, row in enumerate(tables.rows)]
     odd = dataclasses.replace(tables, rows=rows)
     assert Page(report.page(compose(odd))).open == []
-    assert len(explain_lines(odd)) <= 40
+    assert len(explain_lines(odd, "report.html")) <= 40
 
 
 SMALL = [*made_up.MAIN, *made_up.MORE]
@@ -427,7 +427,7 @@ def test_the_lines_to_copy_keep_their_form() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_explain_says_the_same_as_the_first_screen_in_few_lines(kind: str) -> None:
-    lines = explain_lines(KINDS[kind])
+    lines = explain_lines(KINDS[kind], "report.html")
     first = composed(kind).first
     said = " ".join(" ".join(lines).split())
     assert first.title in said
@@ -445,7 +445,7 @@ def test_many_machines_pairs_and_conditions_are_not_too_many() -> None:
     made = compose(tables)
     assert len(report.page(made)) < 1_000_000
     assert len(made.markdown.splitlines()) <= 60
-    assert len(explain_lines(tables)) <= 40
+    assert len(explain_lines(tables, "report.html")) <= 40
 
 
 @pytest.mark.usefixtures("undrawn")

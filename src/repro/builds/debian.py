@@ -108,7 +108,7 @@ def _from_suite(
     if missing:
         raise FetchError(f"Debian {apt.suite}: no package of elastix has {', '.join(sorted(missing)[:5])}; "
                          "give another executable with --source PATH")  # fmt: skip
-    say(f"Debian {apt.suite}: elastix {found.version}, out of {len(used)} of {len(records)} packages")
+    say(f"Debian {apt.suite}: unpacked elastix {found.version} and {len(used) - 1} packages that it loads")
     kept, loader = stage.keep(folder), stage.loader.name
     shutil.rmtree(work)
     apt.tidy(one.file for one in used.values())

@@ -52,8 +52,9 @@ def fetch(
                 _put_wheels(build, folder, offline, say)
             place = installed.folder_of(build, root)
             staging.swap_in(folder, place)
-        say(f"{build.name}: fetched")
-        return installed.read(place, f"{build.name} is not fetched")
+        fetched = installed.read(place, f"{build.name} is not fetched")
+        say(f"{build.name}: fetched ({fetched.source})")
+        return fetched
 
 
 def _put_executable(request: executables.Request, folder: Path, source: str) -> None:
@@ -63,7 +64,6 @@ def _put_executable(request: executables.Request, folder: Path, source: str) -> 
     else:
         given = executables.from_path(executables.path_of(source))
         found, place = executables.asked(given, build.version), executables.place_of(given)
-    request.say(f"{build.name}: from {found.source}")
     installed.write(
         folder,
         path=build.path,
@@ -81,7 +81,7 @@ def _put_wheels(build: CatalogueBuild, folder: Path, offline: bool, say: Callabl
     python = pythons.target(build)
     interpreter = pythons.find(python)
     assert interpreter is not None
-    say(f"{build.name}: installs its wheels for Python {python}; uv downloads those that it does not have yet")
+    say(f"{build.name}: installs its wheels for Python {python}")
     wheels.install(build.name, build.lock, folder / SITE_PACKAGES, interpreter, offline=offline, say=say)
     facts = wheel_facts(folder / SITE_PACKAGES) | {"lock": build.lock.name, "as_of": str(build.as_of)}
     _check_wheels(build, facts["packages"])

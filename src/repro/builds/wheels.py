@@ -117,6 +117,7 @@ def install(
         errors="replace",
     )
     last: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
+    downloads = False
     late = threading.Event()
 
     def stop() -> None:
@@ -131,8 +132,9 @@ def install(
         try:
             for line in process.stderr:
                 last.append(line.rstrip())
-                if line.startswith("Downloading"):
-                    say(f"{name}: {line.strip()}")
+                if line.startswith("Downloading") and not downloads:
+                    say(f"{name}: uv downloads the wheels that it lacks, up to 300 MB")
+                    downloads = True
         except BaseException:
             process.kill()
             raise

@@ -172,7 +172,10 @@ def reasons(failed: Mapping[str, Exception], *, verbose: bool = False) -> list[s
     for messages in kinds.values():
         names = [name for those in messages.values() for name in those]
         more = "" if len(messages) == 1 else f" (and {text.counted(len(messages) - 1, 'message')} like it: -v)"
-        found.append(f"{text.listed(names)}: {next(iter(messages))}{more}")
+        message = next(iter(messages)).removeprefix(f"{names[0]}: ")
+        if not verbose and (cause := message.split("; ")[0]) != message:
+            message, more = cause, more or " (-v says more)"
+        found.append(f"{text.listed(names)}: {message}{more}")
     return found
 
 

@@ -74,7 +74,9 @@ def explain(out: opt.Out = paths.RESULTS, as_json: opt.AsJson = False) -> None:
     if as_json:
         show_json([dataclasses.asdict(finding) for finding in find(found)])
     else:
-        print("\n".join(explain_lines(found)))
+        page = out / "report.html"
+        where = paths.shown(page) if page.is_file() else text.command("report")
+        print("\n".join(explain_lines(found, where)))
 
 
 def pack(

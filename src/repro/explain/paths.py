@@ -49,8 +49,8 @@ def find(measured: Measured, tables: Tables) -> Iterator[Finding]:
     about: dict[str, Subject] = {}
     for (machine, pair), rows in measured.pairs():
         its = [row for row in rows if row.base_path == "cli" and row.base_median_s and row.other_median_s]
-        found = _one_job([row for row in its if not row.strategy], loads)
-        for way, figures in _many_jobs([row for row in its if row.strategy], memory).items():
+        found = _one_job([row for row in its if _is_one_job(row)], loads)
+        for way, figures in _many_jobs([row for row in its if not _is_one_job(row)], memory).items():
             found[way] = {**found.get(way, {}), **figures}
         if len(found) > 1:
             newest[machine], about[machine] = found, Subject(machine, pair)
@@ -73,7 +73,8 @@ def find(measured: Measured, tables: Tables) -> Iterator[Finding]:
 def _one_job(rows: Sequence[Row], loads: Mapping[tuple[str, str], float | None]) -> dict[Way, Figures]:
     """One registration after another: of the experiment that has the most ways with the same threads seen.
 
-    The worker that measures loads by the names of the wheels' files; a program of a user's takes what `inspect` found.
+    The worker that measures loads by the names of the wheels' files, as the pool does; a program of a user's takes what
+    `inspect` found.
     """
     by_group: dict[tuple[str, int | None], dict[Way, Figures]] = defaultdict(dict)
     for row in sorted(rows, key=lambda one: asked(one.other_asked).by != "method"):
@@ -83,7 +84,7 @@ def _one_job(rows: Sequence[Row], loads: Mapping[tuple[str, str], float | None])
         base_s, other_s = row.base_median_s, row.other_median_s or 0.0
         base = {"one_s": base_s, "first_s": base_s, "bytes": row.base_peak_bytes, "overrides": row.overrides}
         found.setdefault(Way.EXECUTABLE, base)
-        load = loads.get((row.machine, row.other or ""))
+        load = row.other_load_s if way is Way.POOL else loads.get((row.machine, row.other or ""))
         first = None if load is None else load + other_s
         other = {"one_s": other_s, "first_s": first, "bytes": row.other_peak_bytes, "overrides": row.overrides}
         found.setdefault(way, other)
@@ -121,8 +122,14 @@ def _many_jobs(rows: Sequence[Row], memory: Mapping[tuple[str, ...], int]) -> di
     return found
 
 
+def _is_one_job(row: Row) -> bool:
+    return not row.strategy or (row.jobs, row.registrations) == (1, 1)
+
+
 def _single_way(row: Row) -> Way | None:
     settings = asked(row.other_asked)
+    if row.strategy:
+        return _batch_way(row)
     if row.other_path == "sitk":
         return Way.SIMPLEITK
     if row.other_path != "api" or settings.threader:

@@ -114,7 +114,7 @@ def _pair_table(tables: Tables, pairs: Sequence[Finding]) -> Table:
     rows = [(Cell(line(pair, 40)), *(_cell(its, name) for name in _COLUMNS)) for pair, its in shown]
     away = [row for row in tables.rows if row.status is Status.UNAVAILABLE and row.comparison not in by_pair]
     names = list(dict.fromkeys(line(row.comparison, 40) for row in away))
-    note = f"Not on this platform: {listed(names[:6])}." if names else ""
+    note = f"Not measured here: {listed(names[:6])}." if names else ""
     if len(by_pair) > MOST_PAIRS:
         note = f"{len(by_pair) - MOST_PAIRS} more pairs are in comparison.csv. {note}".strip()
     kinds = {found.interval for its in pairs for name in _COLUMNS if isinstance(found := its.figures[name], Estimate)}

@@ -10,15 +10,15 @@ from repro.explain.find import find
 from repro.report.first import First, Table, first_screen
 from repro.report.sentences import verdict_words
 from repro.results.tables import Tables
-from repro.text import command, estimate
+from repro.text import estimate
 
 WIDTH, LONGEST = 100, 40
 _BAR = 24
 """Characters of the longest bar of the ladder."""
 
 
-def explain_lines(tables: Tables) -> list[str]:
-    """The answer, its table, the ladder and what to do, in at most 40 lines."""
+def explain_lines(tables: Tables, report: str) -> list[str]:
+    """The answer, its table, the ladder and what to do, in at most 40 lines; ``report`` says where the rest is."""
     first = first_screen(tables, find(tables))
     lines = [*_wrapped(first.title), "", *_table(first.table, most=12), "", *_ladder(first)]
     lines += [line for text in first.warnings[:3] for line in _wrapped(text)[:2]]
@@ -27,7 +27,7 @@ def explain_lines(tables: Tables) -> list[str]:
     if first.do:
         lines += [*_wrapped(first.do), *(f"    {line}" for line in first.code)]
     lines += ["", *(_wrapped(first.note) if first.note else []), *_wrapped(first.where)]
-    lines += _wrapped(f"The whole report: {command('report')}")
+    lines += _wrapped(f"The whole report: {report}")
     return lines[:LONGEST]
 
 
@@ -36,6 +36,8 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _table(table: Table, most: int) -> Iterator[str]:
+    if not table.rows:
+        return
     cells = [
         list(table.heads),
         *([_said(cell.text, cell.small) for cell in row] for row in table.rows[:most]),
