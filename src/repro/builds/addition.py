@@ -6,28 +6,33 @@ must say. pixi.lock is solved afterwards, by ``tasks/lock.py``.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
 import re
+import subprocess
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from repro.builds import wheels
-from repro.builds.catalogue import Catalogue, CatalogueBuild, Pair, environment_name, load_catalogue
+from packaging.version import Version
+
+from repro.builds import downloads, wheels
+from repro.builds.catalogue import OWN_PACKAGES, Catalogue, CatalogueBuild, Pair, environment_name, load_catalogue
 from repro.errors import ConfigError, FetchError, StoreError
-from repro.files import write_text
+from repro.files import replacing
 from repro.model import PLATFORMS
 from repro.paths import ROOT, shown
 from repro.text import command
 
+OLDEST_PYTHON = "3.11"
+_LOCK_TIMEOUT_S = 300
 _VERSION = re.compile(r"\d+(\.\d+){1,3}")
 # How elastix names the archives of its releases since 5.3.0; earlier ones are named otherwise.
 _ARCHIVES = {"linux-64": "ubuntu", "osx-arm64": "macos", "win-64": "windows"}
-_ARCHIVES_SINCE = (5, 3)
+_ARCHIVES_SINCE = Version("5.3")
 # uv's names of the platforms. macOS wheels may ask for the macOS of their day.
 _UV_PLATFORMS = {
     "linux-64": "x86_64-manylinux_2_28",
@@ -40,16 +45,6 @@ _NEWEST_MACOS = "26.0"
 _NO_WHEELS = re.compile(r"[Bb]ecause (\S+?)==(\S+) has no wheels with a matching")
 
 
-@dataclass(frozen=True)
-class Uv:
-    """What is asked of uv, so that a test can answer instead."""
-
-    lock: Callable[[CatalogueBuild], str]
-    """The text of the build's wheel lock."""
-    missing: Callable[[CatalogueBuild, str], str]
-    """Why a platform has not all of the build's wheels; empty: it has."""
-
-
 def add_pair(
     api: str,
     cli: str,
@@ -59,7 +54,6 @@ def add_pair(
     about: str = "",
     also: tuple[str, ...] = (),
     root: Path = ROOT,
-    uv: Uv | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Pair | CatalogueBuild:
     """Write what is new of an itk-elastix release, an elastix release and their pair; without ``cli`` the first alone.
@@ -74,12 +68,15 @@ def add_pair(
     texts: dict[Path, str] = {}
     build = catalogue.builds.get(f"api:{api}")
     if build is None:
-        asked = CatalogueBuild("api", api, python, as_of, also)
-        build, lock = _with_wheels(asked, uv or Uv(wheels.lock, missing_wheels), say)
-        texts[root / "params" / "wheels" / build.lock.name] = lock
-        text = _with_api(text, build)
+        say(f"resolves the wheels of itk-elastix {api} as of {as_of}")
+        build = CatalogueBuild("api", api, python, as_of, also)
+        texts[root / "params" / "wheels" / build.lock.name] = lock_wheels(build)
+        build = dataclasses.replace(build, unavailable=_unavailable(build))
+        entry = {"python": python, "as_of": as_of, "also": list(also), "unavailable": build.unavailable}
+        text = _with_table(text, "api", api, {key: value for key, value in entry.items() if value})
     if cli and f"cli:{cli}" not in catalogue.builds:
-        text = _with_cli(text, cli)
+        archives = {platform: f"elastix-{cli}-{system}.zip" for platform, system in _ARCHIVES.items()}
+        text = _with_table(text, "cli", cli, {"archives": archives})
         say(f"archives of elastix {cli}: named by the convention of its releases, not pinned by sha256 yet")
     if cli:
         entry = {"about": about or f"added for its wheels as of {build.as_of}", "cli": cli, "api": api}
@@ -98,7 +95,7 @@ def _check_asked(api: str, cli: str, as_of: datetime.date, python: str, catalogu
     for what, version in (("itk-elastix", api), *([("elastix", cli)] if cli else [])):
         if not _VERSION.fullmatch(version):
             raise ConfigError(f"{what} {version!r} is not a version; write it as 5.3.1")
-    if not re.fullmatch(r"3\.\d+", python) or _numbers(python) < _numbers(wheels.OLDEST_PYTHON):
+    if not re.fullmatch(r"3\.\d+", python) or Version(python) < Version(OLDEST_PYTHON):
         raise ConfigError(f"--python {python!r} must be 3.11 or later; write it as 3.14")
     today = datetime.datetime.now(datetime.UTC).date()
     if as_of > today:
@@ -109,23 +106,36 @@ def _check_asked(api: str, cli: str, as_of: datetime.date, python: str, catalogu
     if not cli and python not in pythons:
         raise ConfigError(f"--python {python}: a release without a pair is measured in a pair's environment; "
                           f"they have {', '.join(pythons)}")  # fmt: skip
-    if cli and f"cli:{cli}" not in catalogue.builds and _numbers(cli) < _ARCHIVES_SINCE:
+    if cli and f"cli:{cli}" not in catalogue.builds and Version(cli) < _ARCHIVES_SINCE:
         raise ConfigError(
             f'elastix {cli} is new here, and its archives are named in a way of their own: write [cli."{cli}"] into '
             "params/builds.toml by hand (docs/adding-a-build.md), and add the pair then"
         )
 
 
-def _with_wheels(build: CatalogueBuild, uv: Uv, say: Callable[[str], None]) -> tuple[CatalogueBuild, str]:
-    """The build with the platforms that cannot have it, and its wheel lock."""
-    say(f"resolves the wheels of itk-elastix {build.version} as of {build.as_of}")
-    lock = uv.lock(build)
-    unavailable = {platform: reason for platform in PLATFORMS if (reason := uv.missing(build, platform))}
-    if len(unavailable) == len(PLATFORMS):
-        raise ConfigError(
-            f"no platform has the wheels of {build.name} for Python {build.python}; {unavailable[PLATFORMS[0]]}"
-        )
-    return dataclasses.replace(build, unavailable=unavailable), lock
+# ---- wheels, as uv resolves them
+
+
+def lock_wheels(build: CatalogueBuild) -> str:
+    """Resolve the build's wheels as of its date; the text of the lock.
+
+    Needs network. Raises FetchError with uv's own words where there is no solution.
+    """
+    options = ["--universal", "--generate-hashes", f"--python-version={OLDEST_PYTHON}", _until(build)]
+    asked = " and ".join(requirements(build))
+    done = _compile(build, [*options, "--no-annotate"])
+    if done.returncode:
+        raise FetchError(f"{build.name}: no wheel lock for {asked} as of {build.as_of}; uv says: {done.stderr.strip()}")
+    return (
+        f"# Wheels of {build.path} {build.version} for every platform and Python {OLDEST_PYTHON} or later, "
+        f"as of {build.as_of}.\n# Made by `pair add`: {asked} as the only input of\n"
+        f"# `uv pip compile {' '.join(options)}`.\n" + done.stdout
+    )
+
+
+def requirements(build: CatalogueBuild) -> tuple[str, ...]:
+    """What uv is asked to resolve."""
+    return (f"{OWN_PACKAGES[build.path]}=={build.version}", *build.also)
 
 
 def missing_wheels(build: CatalogueBuild, platform: str) -> str:
@@ -135,11 +145,7 @@ def missing_wheels(build: CatalogueBuild, platform: str) -> str:
     wheels only. Raises FetchError where that fails for another reason.
     """
     options = [f"--python-platform={_UV_PLATFORMS[platform]}", f"--python-version={build.python}"]
-    done = wheels.compile_requirements(
-        build,
-        [*options, "--only-binary=:all:", wheels.until(build)],
-        {"MACOSX_DEPLOYMENT_TARGET": _NEWEST_MACOS},
-    )
+    done = _compile(build, [*options, "--only-binary=:all:", _until(build)])
     if done.returncode == 0:
         return ""
     if found := _NO_WHEELS.search(" ".join(done.stderr.split())):
@@ -147,16 +153,40 @@ def missing_wheels(build: CatalogueBuild, platform: str) -> str:
     raise FetchError(f"{build.name}: cannot find out whether {platform} has its wheels; uv says: {done.stderr.strip()}")
 
 
-def _with_api(text: str, build: CatalogueBuild) -> str:
-    entry: dict[str, Any] = {"python": build.python, "as_of": build.as_of}
-    entry |= {"also": list(build.also)} if build.also else {}
-    entry |= {"unavailable": dict(build.unavailable)} if build.unavailable else {}
-    return _with_table(text, "api", build.version, entry)
+def _unavailable(build: CatalogueBuild) -> dict[str, str]:
+    """Platform -> why it has not all of the build's wheels. Raises ConfigError where none has."""
+    found = {platform: reason for platform in PLATFORMS if (reason := missing_wheels(build, platform))}
+    if len(found) == len(PLATFORMS):
+        raise ConfigError(
+            f"no platform has the wheels of {build.name} for Python {build.python}; {found[PLATFORMS[0]]}"
+        )
+    return found
 
 
-def _with_cli(text: str, version: str) -> str:
-    archives = {platform: f"elastix-{version}-{system}.zip" for platform, system in _ARCHIVES.items()}
-    return _with_table(text, "cli", version, {"archives": archives})
+def _until(build: CatalogueBuild) -> str:
+    """uv's option for the index as it stood at the end of the build's day."""
+    assert build.as_of is not None
+    return f"--exclude-newer={build.as_of + datetime.timedelta(days=1)}T00:00:00Z"
+
+
+def _compile(build: CatalogueBuild, options: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Let uv resolve what the build needs. Raises FetchError where it gives no answer in time."""
+    try:
+        return subprocess.run(
+            [str(wheels.find_uv()), "pip", "compile", *options, "--no-header", "--quiet", "-"],
+            check=False,
+            input="".join(f"{line}\n" for line in requirements(build)),
+            env=downloads.for_uv() | {"MACOSX_DEPLOYMENT_TARGET": _NEWEST_MACOS},
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=_LOCK_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise FetchError(f"{build.name}: uv gave no wheels within {_LOCK_TIMEOUT_S} s; try again") from error
+
+
+# ---- files
 
 
 def _with_table(text: str, kind: str, name: str, entry: Mapping[str, Any]) -> str:
@@ -209,17 +239,14 @@ def _checked(name: str, text: str, expected: Mapping[str, Any]) -> str:
 
 
 def _write_all(texts: Mapping[Path, str]) -> None:
-    """Write every file, or leave every file as it was."""
-    before = {file: file.read_bytes() if file.exists() else None for file in texts}
+    """Write every file beside its place before the first takes it: what the disk refuses changes nothing."""
     try:
-        for file, text in texts.items():
-            write_text(file, text)
+        with contextlib.ExitStack() as written:
+            for file, text in texts.items():
+                stream = written.enter_context(replacing(file))
+                stream.write(text.encode())
+                stream.flush()
     except StoreError as error:
-        for file, content in before.items():
-            if content is None:
-                file.unlink(missing_ok=True)
-            elif file.read_bytes() != content:
-                file.write_bytes(content)
         problem = error.__cause__.strerror if isinstance(error.__cause__, OSError) else error
         raise ConfigError(
             f"{', '.join(shown(file) for file in texts)} cannot be written: {problem}; nothing was changed"
@@ -231,7 +258,3 @@ def _toml(value: Any) -> str:
         return value.isoformat()
     # JSON leaves DEL as it is, TOML does not allow it.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from repro.errors import ConfigError
-from repro.files import adapter, problem, read_toml
+from repro.files import Strict, adapter, problem, read_toml
 from repro.model import PATHS, PLATFORMS, Path_
 from repro.paths import BUILDS_TOML, WHEEL_LOCKS, shown
 
@@ -22,7 +22,7 @@ _VERSION = re.compile(r"\d{1,6}(\.\d{1,6}){1,5}([A-Za-z0-9.]{0,30})", re.ASCII)
 
 
 @dataclass(frozen=True)
-class CatalogueBuild:
+class CatalogueBuild(Strict):
     """A release that the project knows where to get."""
 
     path: Path_
@@ -42,8 +42,6 @@ class CatalogueBuild:
     """Platform -> why it cannot be had there."""
     environment: str = ""
     """The pixi environment that has its Python."""
-
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     @property
     def name(self) -> str:
@@ -108,25 +106,21 @@ def environment_name(pair: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Pair:
+class _Pair(Strict):
     cli: str
     api: str
     sitk: str | None = None
     about: str = ""
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
-
 
 @dataclass(frozen=True)
-class _File:
+class _File(Strict):
     """builds.toml as it stands."""
 
     pair: Mapping[str, _Pair] = field(default_factory=dict)
     cli: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     api: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     sitk: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
 
 @cache

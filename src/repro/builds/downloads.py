@@ -7,28 +7,31 @@ variables (``HTTPS_PROXY``, ``NO_PROXY``, ``REQUESTS_CA_BUNDLE``, ``SSL_CERT_FIL
 from __future__ import annotations
 
 import logging
+import os
 import re
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from repro.builds import network
-from repro.builds.network import CONNECT_S, LOOK_AT_NETWORK, READ_S
+from repro import files
 from repro.builds.staging import disk_errors
 from repro.errors import FetchError
-from repro.files import TEMPORARY, read_json, sha256, write_json
+from repro.files import TEMPORARY, read_json, write_json
 from repro.paths import CACHE, shown
 
 RETRIES = 2
 """Of what may pass: a stall, a busy server, half a file."""
+CONNECT_S, READ_S = 5.0, 20.0
 TOTAL_S = 900.0
 MAX_BYTES = 1 << 30
 TRUSTED = "trusted.json"
 """File name -> sha256 of what was trusted on first use, beside the files."""
+BUNDLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
+_LOOK_AT_NETWORK = "look at the network and at HTTPS_PROXY and NO_PROXY"
 _LOOK = "open the address in a browser to see what is there"
 _PAGE = f"{{}}: expected a file, found a web page (a login page of the network, or a moved file?); {_LOOK}"
 _LATER = f"try again later, or {_LOOK}"
@@ -64,7 +67,7 @@ def download(
     expected, file = sha256 or _trusted(folder).get(name, ""), folder / name
     problem = f"is not in {shown(folder)}"
     if file.is_file():
-        found = _sha256(file)
+        found = files.sha256(file)
         if found == expected:
             return file
         problem = f"sha256 expected {expected or 'one that was trusted'}, found {found} in {shown(folder)}"
@@ -78,9 +81,6 @@ def download(
             write_json(folder / TRUSTED, _trusted(folder) | {name: found})
         say(f"{name}: no sha256 is pinned, trusted on first use and kept: sha256 {found}")
     return file
-
-
-_sha256 = sha256  # the argument of `download` has this name too
 
 
 def _trusted(folder: Path) -> dict[str, str]:
@@ -106,7 +106,7 @@ def _retrieve(url: str, file: Path, expected: str, total_s: float, max_bytes: in
     get = pooch.HTTPDownloader(
         progressbar=watch,
         timeout=(CONNECT_S, READ_S),
-        verify=network.ca_bundle() or True,
+        verify=ca_bundle() or True,
         hooks={"response": lambda response, **_: _check_headers(response, url, file.name)},
     )
 
@@ -147,7 +147,7 @@ def _retrieve(url: str, file: Path, expected: str, total_s: float, max_bytes: in
             ) from error
         except requests.exceptions.RequestException as error:
             raise UnreachableError(f"{file.name}: {url}: {_short(error)} ({RETRIES + 1} attempts); {_LATER}") from error
-        found = _sha256(done)
+        found = files.sha256(done)
         done.replace(file)
     return found
 
@@ -195,17 +195,60 @@ def _lasting(error: Exception, url: str) -> str:
         return f"{url}: redirects in a circle; {_LATER}"
     if not isinstance(error, requests.exceptions.ConnectionError):
         return ""
-    way = f" through the proxy {proxy}" if (proxy := network.proxy_of(url)) else ""
+    way = f" through the proxy {proxy}" if (proxy := _proxy_of(url)) else ""
     host = f"{urlsplit(url).hostname} cannot be reached{way}"
     if isinstance(error, requests.exceptions.SSLError):
         return f"{host}: {_short(error)}; where a proxy has certificates of its own, let SSL_CERT_FILE name them"
     if isinstance(error, requests.exceptions.ConnectTimeout):
-        return f"{host}: no connection within {CONNECT_S:g} s; {LOOK_AT_NETWORK}"
+        return f"{host}: no connection within {CONNECT_S:g} s; {_LOOK_AT_NETWORK}"
     if "NameResolutionError" in str(error):
-        return f"{host}: its name is not resolved; {LOOK_AT_NETWORK}"
+        return f"{host}: its name is not resolved; {_LOOK_AT_NETWORK}"
     return ""
 
 
 def _short(error: Exception) -> str:
     """The last, concrete part of a nested network error."""
     return (str(error).rsplit("Caused by ", 1)[-1] or type(error).__name__)[:200]
+
+
+# ---- proxies and certificates: uv, apt and requests each read other variables; here each gets what any was told
+
+
+def ca_bundle(environment: Mapping[str, str] = os.environ) -> str | None:
+    """The certificates that the user set for any tool, or None for each tool's own.
+
+    Raises FetchError where they are not there: no tool says so in words that help.
+    """
+    for variable in BUNDLES:
+        if bundle := environment.get(variable):
+            if not Path(bundle).exists():
+                raise FetchError(f"{variable} names certificates that are not there: {bundle}; correct it or unset it")
+            return bundle
+    return None
+
+
+def for_uv(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The whole environment of uv: the user's own, so that its proxies and indexes hold, with the certificates."""
+    bundle = ca_bundle(environment)
+    shown = {"SSL_CERT_DIR" if Path(bundle).is_dir() else "SSL_CERT_FILE": bundle} if bundle else {}
+    bounds = {"UV_HTTP_CONNECT_TIMEOUT": f"{CONNECT_S:g}", "UV_HTTP_TIMEOUT": f"{READ_S:g}"}
+    return {**bounds, **environment, **shown, "UV_NO_PROGRESS": "1"}
+
+
+def for_apt(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Variables that show apt the proxies; its own settings come before them."""
+    proxies = {}
+    for scheme in ("http", "https"):
+        names = (f"{scheme}_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY")
+        proxies[f"{scheme}_proxy"] = next((environment[name] for name in names if environment.get(name)), "")
+    around = environment.get("no_proxy") or environment.get("NO_PROXY", "")
+    # apt knows no sign for "every host".
+    return dict.fromkeys(proxies, "") if around.strip() == "*" else proxies | {"no_proxy": around}
+
+
+def _proxy_of(url: str) -> str:
+    """The host of the proxy on the way to the address, without the password that may stand before it; empty: none."""
+    from requests.utils import get_environ_proxies, select_proxy
+
+    proxy = select_proxy(url, get_environ_proxies(url))
+    return (urlsplit(proxy).hostname or proxy) if proxy else ""

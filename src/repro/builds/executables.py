@@ -1,30 +1,27 @@
-"""The elastix executable: out of the GitHub release, out of Debian, or where the user has it.
+"""An elastix executable: found in a file or folder, asked for its version, described as a build.
 
-Whichever it is, nothing of it runs before its checksum was verified (or kept, on first use), and it must then say its
-version itself.
+Nothing of a download runs before its checksum was verified (or kept, on first use), and whatever it is, it must then
+say its version itself.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import struct
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from repro.builds import archives, debian, downloads
-from repro.builds.catalogue import CatalogueBuild
-from repro.errors import ConfigError, FetchError, UnavailableError
+from repro.builds import installed
+from repro.errors import ConfigError, FetchError
 from repro.files import sha256
 from repro.paths import shown
 from repro.system.environment import child_environment
 from repro.system.platforms import current_platform, executable_name, libraries_beside, library_path_variable
 
-RELEASES = "https://github.com/SuperElastix/elastix/releases/download"
 LICENCE = "Apache-2.0"
 _VERSION_TIMEOUT_S = 60
 _SAYS_VERSION = re.compile(r"elastix[ -]version:\s*([a-z0-9][a-z0-9._+-]{0,60})(?!\S)", re.IGNORECASE | re.ASCII)
@@ -39,86 +36,31 @@ class DoesNotRunError(FetchError):
 
 @dataclass(frozen=True)
 class Executable:
-    """An executable that was put into a folder, or stays where the user has it."""
+    """An executable that was put into a build's folder, or stays where the user has it."""
 
     source: str
     """ "release", "debian <suite>" or "given"."""
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    place: Path | None = None
+    """The folder of the user that has it and its libraries."""
     version: str = ""
     """As it says itself."""
 
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked of a source."""
-
-    build: CatalogueBuild
-    folder: Path
-    """Where it is to be put; does not exist yet."""
-    cache: Path
-    offline: bool
-    require_pinned: bool
-    say: Callable[[str], None]
-
-
-def provide(request: Request, source: str) -> Executable:
-    """The executable from this source: "auto" (the release, then Debian), "release" or "debian".
-
-    Raises UnavailableError with the reason of each source tried where none has it, FetchError where what was found must
-    not be used.
-    """
-    sources = {"release": _from_release, "debian": _from_debian}
-    reasons = []
-    for name in sources if source == "auto" else [source]:
-        try:
-            return asked(sources[name](request), request.build.version)
-        except (downloads.UnreachableError, DoesNotRunError) as error:
-            reasons.append(f"{name}: {error}")
-            shutil.rmtree(request.folder, ignore_errors=True)
-    raise UnavailableError(f"no executable of elastix {request.build.version}: {'; '.join(reasons)}; "
-                           "one of your own can be given with --source PATH")  # fmt: skip
-
-
-def _from_release(request: Request) -> Executable:
-    """Out of the archive of the GitHub release for this platform."""
-    build, platform = request.build, current_platform()
-    archive, pinned = build.archives.get(platform), build.sha256.get(platform, "")
-    if archive is None:
-        raise downloads.UnreachableError(f"no archive for {platform}")
-    url = f"{RELEASES}/{build.version}/{archive}"
-    file = downloads.download(
-        url,
-        archive,
-        sha256=pinned,
-        folder=request.cache / "releases",
-        offline=request.offline,
-        require_pinned=request.require_pinned,
-        say=request.say,
-    )
-    archives.unpack(file, request.folder)
-    found = from_path(request.folder)
-    facts = {"archive": archive, "sha256": sha256(file), "pinned": bool(pinned), "url": url}
-    return replace(found, source="release", facts=facts)
-
-
-def _from_debian(request: Request) -> Executable:
-    """Out of Debian's packages, started through the loader that came with them."""
-    if not current_platform().startswith("linux-"):
-        raise downloads.UnreachableError(f"not on {current_platform()}")
-    unpacked = debian.unpack(
-        request.build.version,
-        request.build.debian_suites,
-        request.folder,
-        cache=request.cache / "debian",
-        offline=request.offline,
-        say=request.say,
-    )
-    lib = request.folder / "lib"
-    command = (str(lib / unpacked.loader), "--library-path", str(lib), str(request.folder / debian.PACKAGE))
-    facts = {"package_version": unpacked.package_version, "pinned": True, "debs": dict(unpacked.debs)}
-    return Executable(f"debian {unpacked.suite}", command, {}, facts)
+    def describe(self, folder: Path, *, own: bool = False) -> None:
+        """Write the description of the build in this folder."""
+        installed.write(
+            folder,
+            path="cli",
+            version=self.version,
+            own=own,
+            source=self.source,
+            command=self.command,
+            environment=self.environment,
+            place=self.place,
+            facts=self.facts,
+        )
 
 
 def path_of(text: str) -> Path:
@@ -151,15 +93,11 @@ def from_path(path: Path) -> Executable:
         for one in (program, program.with_name(executable_name("transformix"))):  # archives of CI lose the bit
             if one.is_file():
                 one.chmod(0o755)
+    facts = {"pinned": True, "sha256": sha256(program)}
     lib = libraries_beside(program)
-    found = {} if lib is None or lib.parent in _SYSTEM_PREFIXES else {library_path_variable(): str(lib)}
-    return Executable("given", (str(program),), found, {"pinned": True, "sha256": sha256(program)})
-
-
-def place_of(executable: Executable) -> Path:
-    """The folder that has the executable and its libraries."""
-    program = Path(executable.command[-1])
-    return program.parent.parent if executable.environment else program.parent
+    if lib is None or lib.parent in _SYSTEM_PREFIXES:
+        return Executable("given", (str(program),), {}, facts, program.parent)
+    return Executable("given", (str(program),), {library_path_variable(): str(lib)}, facts, lib.parent)
 
 
 def asked(executable: Executable, expected: str = "") -> Executable:

@@ -6,8 +6,10 @@ beside the releases. What cannot be used is refused in one sentence, and nothing
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
+import secrets
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,21 +19,24 @@ from typing import TYPE_CHECKING, Any
 
 from repro.builds import archives, executables, installed, pythons, staging, wheels
 from repro.builds.catalogue import OWN_PACKAGES, Catalogue, CatalogueBuild, load_catalogue
-from repro.builds.fetch import NEEDED_BYTES, fetch, wheel_facts
+from repro.builds.fetch import NEEDED_BYTES, fetch
 from repro.builds.installed import PROGRAMS, SITE_PACKAGES, InstalledBuild
-from repro.errors import ConfigError, ReproError
+from repro.errors import ConfigError
 from repro.files import sha256, write_json
 from repro.model import Path_, digest
 from repro.paths import BUILDS, CACHE, shown
 from repro.system.platforms import current_platform
 
 if TYPE_CHECKING:
+    from filelock import FileLock
     from packaging.requirements import Requirement
     from packaging.specifiers import SpecifierSet
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}", re.ASCII)
 _LONGEST_METADATA = 1 << 20
 _PATHS = {package: path for path, package in OWN_PACKAGES.items()}
+_IN_USE: dict[Path, FileLock] = {}
+"""Locks of this process on the builds that it was given; the system ends them with it."""
 Say = Callable[[str], None]
 
 
@@ -55,24 +60,12 @@ def resolve(
     if text in catalogue.builds:
         return fetch(catalogue.builds[text], offline=offline, root=root, cache=cache, say=say)
     path = executables.path_of(text)
+    if not path.exists() and ("/" in text or path.suffix in (".whl", ".zip")):
+        raise ConfigError(f"{text}: there is no such file or folder; look for a typing error")
     if not path.exists():
-        if "/" in text or path.suffix in (".whl", ".zip"):
-            raise ConfigError(f"{text}: there is no such file or folder; look for a typing error")
-        return installed.load(text, root, catalogue)
-    with staging.alone(root, say=say), staging.new_folder(root, NEEDED_BYTES["cli"]) as folder:
-        if path.is_file() and path.suffix == ".zip":
-            archives.unpack(path, folder / PROGRAMS)
-            inside, place = folder / PROGRAMS, None
-        else:
-            inside, place = path, path
-        if found := [inside] if path.suffix == ".whl" else sorted([*inside.glob("*.whl"), *inside.glob("*/*.whl")]):
-            chosen = _choose(found, itk, catalogue, only=path.suffix == ".whl")
-            if there := _known(chosen.asked_sha256, root):
-                return there
-            _install(chosen, folder, offline, say)
-        else:
-            _describe_executable(inside, place, folder)
-        return _move_in(folder, root)
+        return _use(installed.load(text, root, catalogue))
+    with staging.alone(root, say=say):
+        return _use(_put(path, itk, catalogue, root, offline, say))
 
 
 def keep(
@@ -104,54 +97,74 @@ def keep(
 
 
 def discard(build: InstalledBuild) -> None:
-    """Delete an own build that was not given a name."""
-    if build.build.own and not build.description.called:
-        staging.remove(build.folder)
+    """Delete an own build, unless it was given a name or another process uses it."""
+    if not build.build.own:
+        return
+    root = build.folder.parent
+    with staging.alone(root, say=lambda _: None):
+        if lock := _IN_USE.pop(build.folder, None):
+            lock.release()
+        named = any(one.folder == build.folder and one.description.called for one in installed.own_builds(root))
+        if not named and not any(map(_is_held, root.glob(f".{build.folder.name}-*.lock"))):
+            staging.remove(build.folder)
 
 
-def _move_in(folder: Path, root: Path) -> InstalledBuild:
-    """Move the described build to its place; where it is there already, and whole, that one is used."""
-    new = installed.read(folder, "")
-    place = root / new.name.replace(":", "-")
+def _use(build: InstalledBuild) -> InstalledBuild:
+    """The build, which no other process discards as long as this one lives."""
+    from filelock import FileLock
+
+    if build.build.own and build.folder not in _IN_USE:
+        lock = FileLock(build.folder.with_name(f".{build.folder.name}-{secrets.token_hex(4)}.lock"))
+        with contextlib.suppress(OSError):  # where nothing can be written nothing can be deleted
+            lock.acquire(timeout=0)
+            _IN_USE[build.folder] = lock
+    return build
+
+
+def _is_held(file: Path) -> bool:
+    from filelock import FileLock, Timeout
+
     try:
-        there = installed.read(place, "")
-        installed.check(there)
-        if (there.build, there.description.place) == (new.build, new.description.place):
-            return there
-    except ReproError:
-        pass
-    staging.swap_in(folder, place)
-    return installed.read(place, "")
+        with FileLock(file, timeout=0):
+            pass
+    except Timeout:
+        return True
+    file.unlink(missing_ok=True)  # of a process that has ended
+    return False
 
 
-def _known(asked_sha256: str, root: Path) -> InstalledBuild | None:
-    """The build that was made of the same files before, if nothing of it was changed."""
-    for one in installed.own_builds(root):
-        if one.description.asked_sha256 == asked_sha256:
-            try:
-                installed.check(one)
+def _put(path: Path, itk: str | None, catalogue: Catalogue, root: Path, offline: bool, say: Say) -> InstalledBuild:
+    """The build of these files; where it is there already, and whole, that one."""
+    with staging.new_folder(root, NEEDED_BYTES["cli"]) as folder:
+        zipped = path.is_file() and path.suffix == ".zip"
+        inside = folder / PROGRAMS if zipped else path
+        if zipped:
+            archives.unpack(path, inside)
+        if found := [inside] if path.suffix == ".whl" else sorted([*inside.glob("*.whl"), *inside.glob("*/*.whl")]):
+            chosen = _choose(found, itk, catalogue, only=path.suffix == ".whl")
+            for one in installed.own_builds(root):
+                if one.description.asked_sha256 == chosen.asked_sha256 and _is_whole(one):
+                    return one
+            _install(chosen, folder, offline, say)
+        else:
+            executable = executables.asked(executables.from_path(inside))
+            dataclasses.replace(executable, place=None if zipped else executable.place).describe(folder, own=True)
+        new = installed.read(folder, "")
+        for one in installed.own_builds(root):
+            same = (one.build, one.description.place) == (new.build, new.description.place)
+            if same and _is_whole(one):
                 return one
-            except ConfigError:
-                continue
-    return None
+        place = root / new.name.replace(":", "-")
+        staging.swap_in(folder, place)
+        return installed.read(place, "")
 
 
-# ---- executables
-
-
-def _describe_executable(path: Path, place: Path | None, folder: Path) -> None:
-    found = executables.asked(executables.from_path(path))
-    installed.write(
-        folder,
-        path="cli",
-        version=found.version,
-        own=True,
-        source="given",
-        command=found.command,
-        environment=found.environment,
-        place=executables.place_of(found) if place else None,
-        facts=found.facts,
-    )
+def _is_whole(build: InstalledBuild) -> bool:
+    try:
+        installed.check(build)
+    except ConfigError:
+        return False
+    return True
 
 
 # ---- wheels
@@ -346,5 +359,5 @@ def _install(chosen: _Chosen, folder: Path, offline: bool, say: Say) -> None:
         python_tag=pythons.tag(chosen.python),
         lock_sha256=sha256(chosen.base.lock),
         asked_sha256=chosen.asked_sha256,
-        facts=wheel_facts(folder / SITE_PACKAGES) | told,
+        facts=wheels.facts(folder / SITE_PACKAGES) | told,
     )

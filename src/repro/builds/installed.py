@@ -171,13 +171,18 @@ def load(name: str, root: Path = BUILDS, catalogue: Catalogue | None = None) -> 
     """
     known = (catalogue or load_catalogue()).builds.get(name)
     if known is None:
-        return _load_own(name, root)
+        for one in own_builds(root):
+            if name in (one.name, one.description.called):
+                return one
+        raise UnavailableError(
+            f"{name} is neither in the catalogue (`{command('pairs')}` lists it) nor a build of your own that is here; "
+            "give the file itself again"
+        )
     if reason := known.unavailable.get(current_platform()):
         raise UnavailableError(f"{name} cannot be had on {current_platform()}: {reason}")
     again = f"run: {command(f'fetch {name}')}"
     there = read(folder_of(known, root), f"{name} is not fetched; {again}")
-    stated = there.description
-    if stated.lock_sha256 != lock_sha256(known):
+    if there.description.lock_sha256 != lock_sha256(known):
         raise UnavailableError(f"{name}: {shown(known.lock)} was changed since it was fetched; {again}")
     return there
 
@@ -227,16 +232,6 @@ def own_builds(root: Path = BUILDS) -> list[InstalledBuild]:
         except UnavailableError:
             continue
     return found
-
-
-def _load_own(name: str, root: Path) -> InstalledBuild:
-    for one in own_builds(root):
-        if name in (one.name, one.description.called):
-            return one
-    raise UnavailableError(
-        f"{name} is neither in the catalogue (`{command('pairs')}` lists it) nor a build of your own that is here; "
-        "give the file itself again"
-    )
 
 
 def check(installed: InstalledBuild) -> None:

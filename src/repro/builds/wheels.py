@@ -1,96 +1,34 @@
-"""Wheels: lock them, install them into a folder, read what is there. uv does the work.
+"""Wheels: install them into a folder, read what is there and what a lock has. uv does the work.
 
 A lock (``params/wheels/<build>.txt``) is universal: one file, with hashes, for every platform and every Python from
-3.11 on, resolved as of the build's date.
+3.11 on, resolved as of the build's date (addition.py).
 """
 
 from __future__ import annotations
 
 import collections
-import datetime
 import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from repro.builds import network, staging
-from repro.builds.catalogue import OWN_PACKAGES, CatalogueBuild
+from repro.builds import downloads, staging
 from repro.errors import FetchError
 from repro.paths import shown
 from repro.system.platforms import executable_name, long_path
 from repro.system.processes import ending_with_us
 
-OLDEST_PYTHON = "3.11"
 INSTALL_TIMEOUT_S = 3600.0
 """300 MB at 0.7 Mbit/s."""
-_LOCK_TIMEOUT_S = 300
 _KEPT_LINES = 12
 _CURE = (
     "is the package index reachable? Look at the network, at HTTPS_PROXY and NO_PROXY, and at the index that uv is "
     "told of (UV_DEFAULT_INDEX, uv.toml), then fetch again"
 )
-
-
-@dataclass(frozen=True)
-class Package:
-    """A package in a folder of wheels, as its metadata says."""
-
-    name: str
-    """Normalised: lower case with hyphens."""
-    version: str
-    licence: str
-
-
-def requirements(build: CatalogueBuild) -> tuple[str, ...]:
-    """What uv is asked to resolve."""
-    return (f"{OWN_PACKAGES[build.path]}=={build.version}", *build.also)
-
-
-def lock(build: CatalogueBuild) -> str:
-    """Resolve the build's wheels as of its date; the text of the lock.
-
-    Needs network. Raises FetchError with uv's own words where there is no solution.
-    """
-    options = ["--universal", "--generate-hashes", f"--python-version={OLDEST_PYTHON}", until(build)]
-    asked = " and ".join(requirements(build))
-    done = compile_requirements(build, [*options, "--no-annotate"])
-    if done.returncode:
-        raise FetchError(f"{build.name}: no wheel lock for {asked} as of {build.as_of}; uv says: {done.stderr.strip()}")
-    return (
-        f"# Wheels of {build.path} {build.version} for every platform and Python {OLDEST_PYTHON} or later, "
-        f"as of {build.as_of}.\n# Made by `pair add`: {asked} as the only input of\n"
-        f"# `uv pip compile {' '.join(options)}`.\n" + done.stdout
-    )
-
-
-def until(build: CatalogueBuild) -> str:
-    """uv's option for the index as it stood at the end of the build's day."""
-    assert build.as_of is not None
-    return f"--exclude-newer={build.as_of + datetime.timedelta(days=1)}T00:00:00Z"
-
-
-def compile_requirements(
-    build: CatalogueBuild, options: Sequence[str], environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Let uv resolve what the build needs. Raises FetchError where it gives no answer in time."""
-    try:
-        return subprocess.run(
-            [str(find_uv()), "pip", "compile", *options, "--no-header", "--quiet", "-"],
-            check=False,
-            input="".join(f"{line}\n" for line in requirements(build)),
-            env=network.for_uv() | (environment or {}),
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=_LOCK_TIMEOUT_S,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise FetchError(f"{build.name}: uv gave no wheels within {_LOCK_TIMEOUT_S} s; try again") from error
 
 
 def install(
@@ -107,7 +45,7 @@ def install(
             *(str(find_uv()), "pip", "install", f"--target={site_packages}", f"--python={python}", *options),
             *(f"--requirements={requirements_file}", *(["--offline"] if offline else [])),
         ],
-        env=network.for_uv(),
+        env=downloads.for_uv(),
         preexec_fn=ending_with_us(),  # noqa: PLW1509 - one call to the system
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -117,7 +55,7 @@ def install(
         errors="replace",
     )
     last: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
-    downloads = False
+    downloading = False
     late = threading.Event()
 
     def stop() -> None:
@@ -132,9 +70,9 @@ def install(
         try:
             for line in process.stderr:
                 last.append(line.rstrip())
-                if line.startswith("Downloading") and not downloads:
+                if line.startswith("Downloading") and not downloading:
                     say(f"{name}: uv downloads the wheels that it lacks, up to 300 MB")
-                    downloads = True
+                    downloading = True
         except BaseException:
             process.kill()
             raise
@@ -150,14 +88,13 @@ def install(
                          + "\n".join(last))  # fmt: skip
 
 
-def packages(site_packages: Path) -> list[Package]:
-    """The packages in the folder by name, read without importing any of them."""
-    found = metadata.distributions(path=[long_path(site_packages)])
-    return sorted((Package(normalised(one.name), one.version, _licence(one.metadata)) for one in found), key=_by_name)
-
-
-def _by_name(package: Package) -> str:
-    return package.name
+def facts(site_packages: Path) -> dict[str, Any]:
+    """Version and licence of each package in the folder, and the version of ITK, read without importing any of them."""
+    found = {
+        normalised(one.name): {"version": one.version, "licence": _licence(one.metadata)}
+        for one in metadata.distributions(path=[long_path(site_packages)])
+    }
+    return {"itk": found.get("itk", {}).get("version"), "packages": dict(sorted(found.items()))}
 
 
 def _licence(about: Any) -> str:
