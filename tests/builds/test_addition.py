@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repro.builds import addition, wheels
+from repro.builds import addition
 from repro.builds.addition import add_pair
 from repro.builds.catalogue import CatalogueBuild, Pair, load_catalogue
 from repro.errors import ConfigError, FetchError, ReproError, StoreError
-from repro.files import write_text
+from repro.files import replacing
 from repro.paths import BUILDS_TOML, PARAMS, ROOT
 
 DAY = datetime.date(2026, 8, 22)
@@ -28,12 +28,12 @@ def _lock(build: CatalogueBuild) -> str:
     return f"# lock\nitk-elastix=={build.version} \\\n    --hash=sha256:{'0' * 64}\n"
 
 
-UV = addition.Uv(_lock, lambda build, platform: UNAVAILABLE if platform == "osx-64" else "")
-
-
 @pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    """The files that a pair is written into, as they are committed."""
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The files that a pair is written into, as they are committed; uv finds its wheels for every platform but one."""
+    missing = {"osx-64": UNAVAILABLE}
+    monkeypatch.setattr(addition, "lock_wheels", _lock)
+    monkeypatch.setattr(addition, "missing_wheels", lambda _, platform: missing.get(platform, ""))
     shutil.copytree(PARAMS, tmp_path / "params")
     shutil.copy(ROOT / "pixi.toml", tmp_path)
     return tmp_path
@@ -46,7 +46,7 @@ def files(root: Path) -> dict[str, bytes]:
 def add(
     root: Path, api: str = "0.26.0", cli: str = "5.3.1", python: str = "3.14", **more: Any
 ) -> Pair | CatalogueBuild:
-    return add_pair(api, cli, more.pop("as_of", DAY), python=python, root=root, uv=more.pop("uv", UV), **more)
+    return add_pair(api, cli, more.pop("as_of", DAY), python=python, root=root, **more)
 
 
 @pytest.mark.parametrize(("cli", "python"), [("5.3.1", "3.14"), ("5.4.0", "3.14"), ("5.3.1", "3.12")])
@@ -79,15 +79,18 @@ def test_two_pairs_can_be_added_one_after_the_other(workspace: Path) -> None:
     assert list(load_catalogue(workspace / "params" / "builds.toml").pairs)[-2:] == ["0.26.0-5.4.0", "0.26.1-5.4.0"]
 
 
-def test_a_release_is_added_with_its_wheels_alone_and_its_pair_later(workspace: Path) -> None:
+def test_a_release_is_added_with_its_wheels_alone_and_its_pair_later(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = files(workspace)
     build = add(workspace, cli="", python="3.11", also=("setuptools",))
     assert isinstance(build, CatalogueBuild)
-    assert wheels.requirements(build) == ("itk-elastix==0.26.0", "setuptools")
+    assert addition.requirements(build) == ("itk-elastix==0.26.0", "setuptools")
     assert (build.environment, dict(build.unavailable)) == ("pair-0-21-0-5-2-0", {"osx-64": UNAVAILABLE})
     changed = {name for name, content in files(workspace).items() if content != before.get(name)}
     assert changed == {"params/builds.toml", "params/wheels/api-0.26.0.txt"}
-    pair = add(workspace, uv=addition.Uv(lambda _: pytest.fail("locked again"), lambda *_: ""))
+    monkeypatch.setattr(addition, "lock_wheels", lambda _: pytest.fail("locked again"))
+    pair = add(workspace)
     assert isinstance(pair, Pair)
     assert pair.python == "3.11"
 
@@ -116,7 +119,6 @@ def test_a_new_elastix_is_named_by_the_convention_of_its_releases(workspace: Pat
         ({"python": "3.10"}, "must be 3.11 or later"),
         ({"python": "3"}, "must be 3.11 or later"),
         ({"as_of": datetime.date(2999, 1, 1)}, "is to come"),
-        ({"uv": addition.Uv(_lock, lambda *_: "it has none")}, "no platform has the wheels .* it has none"),
     ],
 )
 def test_a_pair_that_cannot_be_added_changes_nothing(workspace: Path, arguments: dict[str, Any], message: str) -> None:
@@ -126,28 +128,33 @@ def test_a_pair_that_cannot_be_added_changes_nothing(workspace: Path, arguments:
     assert files(workspace) == before
 
 
-def test_a_pair_without_wheels_changes_nothing(workspace: Path) -> None:
-    def fail(_: CatalogueBuild) -> str:
-        raise FetchError("no wheel lock")
+@pytest.mark.parametrize(
+    ("step", "fails", "message"),
+    [
+        ("lock_wheels", FetchError("no wheel lock"), "no wheel lock"),
+        ("missing_wheels", FetchError("no answer"), "no answer"),
+        ("replacing", StoreError("no room"), "cannot be written: no room; nothing was changed"),
+    ],
+)
+def test_what_fails_on_the_way_leaves_every_file_as_it_was(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, step: str, fails: ReproError, message: str
+) -> None:
+    def fail(asked: Any, *_: object) -> Any:
+        if step == "replacing" and asked.name != "builds.toml":  # the last of them
+            return replacing(asked)
+        raise fails
 
     before = files(workspace)
-    with pytest.raises(FetchError, match="no wheel lock"):
-        add(workspace, uv=addition.Uv(fail, UV.missing))
+    monkeypatch.setattr(addition, step, fail)
+    with pytest.raises(ReproError, match=message):
+        add(workspace)
     assert files(workspace) == before
 
 
-def test_a_file_that_cannot_be_written_leaves_the_others_as_they_were(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_release_that_no_platform_has_changes_nothing(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = files(workspace)
-
-    def refused(file: Path, text: str) -> None:
-        if file.name == "builds.toml":
-            raise StoreError("no room")
-        write_text(file, text)
-
-    monkeypatch.setattr(addition, "write_text", refused)
-    with pytest.raises(ConfigError, match="cannot be written: no room; nothing was changed"):
+    monkeypatch.setattr(addition, "missing_wheels", lambda *_: "it has none")
+    with pytest.raises(ConfigError, match=r"no platform has the wheels .* it has none"):
         add(workspace)
     assert files(workspace) == before
 
@@ -190,7 +197,7 @@ def uv_says(monkeypatch: pytest.MonkeyPatch, status: int, stderr: str) -> list[t
 
 def test_the_lock_is_resolved_as_of_the_end_of_the_day(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = uv_says(monkeypatch, 0, "")
-    text = wheels.lock(ASKED)
+    text = addition.lock_wheels(ASKED)
     assert text.startswith("# Wheels of api 0.26.0 for every platform and Python 3.11 or later, as of 2026-08-22.\n")
     assert text.endswith("itk==5.4.7\n")
     ((command, options),) = asked
@@ -198,7 +205,7 @@ def test_the_lock_is_resolved_as_of_the_end_of_the_day(monkeypatch: pytest.Monke
     assert options["input"] == "itk-elastix==0.26.0\n"
     uv_says(monkeypatch, 1, "no solution")
     with pytest.raises(FetchError, match=r"no wheel lock for itk-elastix==0\.26\.0 as of .*uv says: no solution"):
-        wheels.lock(ASKED)
+        addition.lock_wheels(ASKED)
 
 
 def test_uv_is_asked_for_wheels_of_the_platform_and_its_words_are_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,4 +227,4 @@ def test_a_uv_that_hangs_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(subprocess, "run", slow)
     with pytest.raises(FetchError, match="uv gave no wheels within"):
-        wheels.lock(ASKED)
+        addition.lock_wheels(ASKED)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from repro.builds import wheels
+from repro.builds.addition import requirements
 from repro.builds.catalogue import load_catalogue
 from repro.errors import ConfigError
 from repro.model import PLATFORMS
@@ -94,7 +95,7 @@ def test_the_project_s_own_builds_have_a_lock_each_with_their_version_and_no_pla
             assert build.environment
             text = build.lock.read_text(encoding="utf-8")
             assert "://" not in text
-            for requirement in wheels.requirements(build):
+            for requirement in requirements(build):
                 name, _, version = requirement.partition("==")
                 versions = wheels.locked(build.lock)[name]
                 assert not version or list(versions) == [version]

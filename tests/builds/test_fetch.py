@@ -17,10 +17,9 @@ from pathlib import Path
 import pytest
 
 from repro import files
-from repro.builds import archives, debian, executables, installed, pythons, staging, wheels
+from repro.builds import archives, debian, executables, fetch, installed, pythons, staging, wheels
 from repro.builds.catalogue import CatalogueBuild
 from repro.builds.downloads import UnreachableError
-from repro.builds.fetch import fetch
 from repro.builds.installed import InstalledBuild
 from repro.errors import ConfigError, FetchError, UnavailableError
 from repro.paths import ROOT
@@ -55,6 +54,22 @@ def said_by(command: tuple[str, ...], build: InstalledBuild) -> str:
     return done.stdout
 
 
+@pytest.fixture
+def build(house: House) -> InstalledBuild:
+    """A fetched api build."""
+    asked = house.api()
+    house.knows(asked)
+    return house.fetch(asked)
+
+
+@pytest.fixture
+def release(house: House) -> InstalledBuild:
+    """A fetched release."""
+    house.knows(CLI)
+    released(house)
+    return house.fetch(CLI, offline=True)
+
+
 # ---- wheels
 
 
@@ -71,10 +86,7 @@ def test_wheels_are_installed_once_and_described(house: House) -> None:
     assert house.fetch(api).build == build.build
 
 
-def test_bytecode_is_compiled_by_the_python_that_will_load_it(house: House) -> None:
-    api = house.api()
-    house.knows(api)
-    build = house.fetch(api)
+def test_bytecode_is_compiled_by_the_python_that_will_load_it(build: InstalledBuild) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(build.site_packages)!r}); import itk_elastix; print(itk_elastix.VERSION)"
     )
@@ -87,7 +99,7 @@ def test_the_digest_is_the_same_wherever_the_same_files_are_installed(house: Hou
     api = house.api()
     house.knows(api)
     first = house.fetch(api)
-    second = fetch(api, root=tmp_path / "elsewhere", cache=house.cache)
+    second = fetch.fetch(api, root=tmp_path / "elsewhere", cache=house.cache)
     assert first.build == second.build
 
 
@@ -186,10 +198,7 @@ def test_under_pixi_the_pair_s_own_environment_runs_the_worker(house: House) -> 
     assert pythons.find(pythons.running()) == program
 
 
-def test_a_python_that_is_gone_is_said(house: House) -> None:
-    api = house.api()
-    house.knows(api)
-    build = house.fetch(api)
+def test_a_python_that_is_gone_is_said(house: House, build: InstalledBuild) -> None:
     house.monkeypatch.setattr(pythons, "running", lambda: "3.98")
     with pytest.raises(UnavailableError, match="which is not here any more; run: "):
         build.interpreter()
@@ -198,18 +207,15 @@ def test_a_python_that_is_gone_is_said(house: House) -> None:
 # ---- executables
 
 
-def test_a_release_comes_with_its_libraries_and_can_be_moved(house: House, tmp_path: Path) -> None:
-    house.knows(CLI)
-    released(house)
-    build = house.fetch(CLI, offline=True)
-    assert (build.name, build.source, build.facts["itk"]) == ("cli:5.3.1", "release", "5.4.7")
+def test_a_release_comes_with_its_libraries_and_can_be_moved(release: InstalledBuild, tmp_path: Path) -> None:
+    assert (release.name, release.source, release.facts["itk"]) == ("cli:5.3.1", "release", "5.4.7")
     if SYSTEM != "win32":
-        assert Path(build.environment[library_path_variable()]) == build.folder / "elastix" / "lib"
-    assert "elastix version: 5.3.1" in said_by(build.command, build)
-    assert "transformix version: 5.3.1" in said_by(build.transformix() or (), build)
-    moved = build.folder.rename(tmp_path / "moved")
+        assert Path(release.environment[library_path_variable()]) == release.folder / "elastix" / "lib"
+    assert "elastix version: 5.3.1" in said_by(release.command, release)
+    assert "transformix version: 5.3.1" in said_by(release.transformix() or (), release)
+    moved = release.folder.rename(tmp_path / "moved")
     again = installed.read(moved, "")
-    assert again.build == build.build
+    assert again.build == release.build
     assert str(moved) in again.command[-1]
     assert installed.verify(again) == []
 
@@ -228,10 +234,7 @@ def test_people_start_elastix_and_transformix_by_name(house: House) -> None:
         assert "['--version', '-x']" in done.stdout
 
 
-def test_the_wheels_come_last_on_the_module_path_of_people(house: House) -> None:
-    api = house.api()
-    house.knows(api)
-    build = house.fetch(api)
+def test_the_wheels_come_last_on_the_module_path_of_people(build: InstalledBuild) -> None:
     found = build.environment_for_user({"PYTHONPATH": "mine", "PATH": "p"})
     assert found["PYTHONPATH"].split(os.pathsep) == ["mine", str(build.site_packages)]
     assert found["PATH"].split(os.pathsep) == [str(build.interpreter().parent), "p"]
@@ -242,17 +245,14 @@ def sources(house: House) -> Callable[..., None]:
     """Says what the release and Debian give: a version, or the reason why not."""
 
     def set_up(release: str | Exception, debian_gives: str | Exception) -> None:
-        def give(what: str | Exception, name: str) -> Callable[[executables.Request], executables.Executable]:
-            def source(request: executables.Request) -> executables.Executable:
-                if isinstance(what, Exception):
-                    raise what
-                builds_house.layout(request.folder, what)
-                return dataclasses.replace(executables.from_path(request.folder), source=name)
+        def give(folder: Path, what: str | Exception, name: str) -> executables.Executable:
+            if isinstance(what, Exception):
+                raise what
+            found = executables.from_path(builds_house.layout(folder, what))
+            return dataclasses.replace(found, source=name, place=None)
 
-            return source
-
-        house.monkeypatch.setattr(executables, "_from_release", give(release, "release"))
-        house.monkeypatch.setattr(executables, "_from_debian", give(debian_gives, "debian forky"))
+        house.monkeypatch.setattr(fetch, "_from_release", lambda _, folder, *__: give(folder, release, "release"))
+        house.monkeypatch.setattr(debian, "unpack", lambda *to, **_: give(to[2], debian_gives, "debian forky"))
 
     house.knows(CLI)
     return set_up
@@ -320,7 +320,7 @@ def test_nothing_of_a_release_runs_before_it_is_verified(
     good, evil = release_that_leaves(tmp_path / "good"), release_that_leaves(tmp_path / "evil")
     digest = hashlib.sha256(good).hexdigest()
     cli = dataclasses.replace(CLI, sha256={current_platform(): digest} if pinned else {})
-    house.monkeypatch.setattr(executables, "RELEASES", server.url())
+    house.monkeypatch.setattr(fetch, "RELEASES", server.url())
     server.answers = [answer(body=good), answer(body=evil)]
     build = house.fetch(cli, source="release")
     assert (tmp_path / "good").exists()  # it was asked for its version
@@ -382,10 +382,9 @@ def change(file: Path, content: bytes) -> None:
     "name",
     ["site-packages/itk_elastix.py", "bytecode", "site-packages/itk_elastix-0.25.4.dist-info/RECORD"],
 )
-def test_a_file_that_changed_since_fetch_ends_the_session_and_is_found_by_verify(house: House, name: str) -> None:
-    api = house.api()
-    house.knows(api)
-    build = house.fetch(api)
+def test_a_file_that_changed_since_fetch_ends_the_session_and_is_found_by_verify(
+    build: InstalledBuild, name: str
+) -> None:
     installed.check(build)
     file = next(build.folder.rglob("itk_elastix.*.pyc")) if name == "bytecode" else build.folder / name
     change(file, b"changed")
@@ -396,10 +395,7 @@ def test_a_file_that_changed_since_fetch_ends_the_session_and_is_found_by_verify
     assert len(installed.verify(build)) == 1
 
 
-def test_files_deeper_than_windows_reaches_are_checked(house: House) -> None:
-    api = house.api()
-    house.knows(api)
-    build = house.fetch(api)
+def test_files_deeper_than_windows_reaches_are_checked(house: House, build: InstalledBuild) -> None:
     assert build.site_packages
     deep, reached = build.site_packages / "itk_elastix.py", house.folder / "reached.py"
     deep.rename(reached)  # from now on only the long form of its name leads to it
@@ -411,20 +407,14 @@ def test_files_deeper_than_windows_reaches_are_checked(house: House) -> None:
         installed.check(build)
 
 
-def test_a_file_that_was_only_touched_is_the_same(house: House) -> None:
-    api = house.api()
-    house.knows(api)
-    build = house.fetch(api)
+def test_a_file_that_was_only_touched_is_the_same(build: InstalledBuild) -> None:
     file = build.folder / "site-packages" / "itk_elastix.py"
     os.utime(file, ns=(1, 1))
     installed.check(build)
     assert installed.verify(build) == []
 
 
-def test_verify_reads_every_byte_where_check_compares_size_and_time(house: House) -> None:
-    api = house.api()
-    house.knows(api)
-    build = house.fetch(api)
+def test_verify_reads_every_byte_where_check_compares_size_and_time(build: InstalledBuild) -> None:
     file = build.folder / "site-packages" / "itk_elastix.py"
     before = file.stat()
     file.write_bytes(file.read_bytes()[::-1])
@@ -434,10 +424,7 @@ def test_verify_reads_every_byte_where_check_compares_size_and_time(house: House
 
 
 @pytest.mark.parametrize("name", ["site-packages/sitecustomize.py", "site-packages/__pycache__/x.cpython-311.pyc"])
-def test_a_stranger_is_found(house: House, name: str) -> None:
-    api = house.api()
-    house.knows(api)
-    build = house.fetch(api)
+def test_a_stranger_is_found(build: InstalledBuild, name: str) -> None:
     (build.folder / name).write_bytes(b"x")
     with pytest.raises(ConfigError, match="was not there when the build was fetched"):
         installed.check(build)
@@ -448,34 +435,27 @@ def test_a_stranger_is_found(house: House, name: str) -> None:
     ("key", "value"),
     [("command", ["/bin/true"]), ("environment", {"LD_PRELOAD": "evil.so"}), ("python_tag", "cp311"), ("files", {})],
 )
-def test_a_changed_description_is_not_run(house: House, key: str, value: object) -> None:
-    house.knows(CLI)
-    released(house)
-    build = house.fetch(CLI, offline=True)
-    file = build.folder / "build.json"
+def test_a_changed_description_is_not_run(house: House, release: InstalledBuild, key: str, value: object) -> None:
+    file = release.folder / "build.json"
     file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | {key: value}), encoding="utf-8")
     with pytest.raises(UnavailableError, match=r"build\.json was changed since it was fetched"):
         installed.load("cli:5.3.1", house.root)
-    assert house.fetch(CLI, offline=True).build == build.build
+    assert house.fetch(CLI, offline=True).build == release.build
 
 
-def test_a_changed_start_script_is_found(house: House) -> None:
-    house.knows(CLI)
-    released(house)
-    build = house.fetch(CLI, offline=True)
-    next(file for file in (build.folder / "bin").iterdir() if file.stem == "elastix").write_text("x", encoding="utf-8")
-    assert len(installed.verify(build)) == 1
+def test_a_changed_start_script_is_found(release: InstalledBuild) -> None:
+    next(file for file in (release.folder / "bin").iterdir() if file.stem == "elastix").write_text(
+        "x", encoding="utf-8"
+    )
+    assert len(installed.verify(release)) == 1
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 2}', "\udcff"])
-def test_a_damaged_description_is_told_and_fetched_anew(house: House, text: str) -> None:
-    house.knows(CLI)
-    released(house)
-    build = house.fetch(CLI, offline=True)
-    (build.folder / "build.json").write_text(text, encoding="utf-8", errors="surrogateescape")
+def test_a_damaged_description_is_told_and_fetched_anew(house: House, release: InstalledBuild, text: str) -> None:
+    (release.folder / "build.json").write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(UnavailableError, match="is damaged; delete it and fetch again"):
         installed.load("cli:5.3.1", house.root)
-    assert house.fetch(CLI, offline=True).build == build.build
+    assert house.fetch(CLI, offline=True).build == release.build
 
 
 def test_what_is_not_fetched_or_not_for_this_platform_says_so(house: House) -> None:
@@ -620,22 +600,6 @@ def test_a_folder_that_cannot_be_written_is_said(house: House) -> None:
     house.monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(FetchError, match="no write permission; fetch as the user who owns the checkout"):
         house.fetch(CLI)
-
-
-def test_debian_starts_through_its_own_loader(house: House) -> None:
-    def unpack(_: str, suites: object, folder: Path, **__: object) -> debian.Unpacked:
-        (folder / "lib").mkdir(parents=True)
-        (folder / "lib" / "ld.so").touch()
-        builds_house.program(folder / "elastix")
-        return debian.Unpacked("forky", "5.3.1-1", {"elastix.deb": "ab"}, "ld.so")
-
-    house.monkeypatch.setattr(debian, "unpack", unpack)
-    house.monkeypatch.setattr(executables, "current_platform", lambda: "linux-64")
-    request = executables.Request(CLI, house.root / "elastix", house.cache, False, False, print)
-    found = executables._from_debian(request)
-    lib = house.root / "elastix" / "lib"
-    assert found.command == (str(lib / "ld.so"), "--library-path", str(lib), str(house.root / "elastix" / "elastix"))
-    assert found.facts["debs"] == {"elastix.deb": "ab"}
 
 
 # ---- uv is ended with the fetch

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from repro.builds import archives, given, installed, wheels
 from repro.builds.catalogue import CatalogueBuild
@@ -348,13 +349,22 @@ def test_a_build_is_kept_under_a_name(known: House) -> None:
     assert resolve(known, "mine").build == build.build
     assert resolve(known, build.name).build == build.build
     assert given.keep(str(wheel(known)), "mine", root=known.root).name == build.name
-    given.discard(installed.load("mine", known.root))
-    assert installed.load("mine", known.root).build == build.build
 
 
-def test_a_build_that_was_used_once_can_be_discarded(known: House) -> None:
-    given.discard(resolve(known, wheel(known)))
+def test_a_build_that_was_used_once_is_discarded_by_the_last_that_uses_it(known: House) -> None:
+    build = resolve(known, wheel(known))
+    with FileLock(known.root / f".{build.folder.name}-another-process.lock"):
+        given.discard(build)
+        assert installed.verify(build) == []
+    given.discard(build)
     assert known.left() == []
+
+
+def test_a_build_that_was_named_meanwhile_is_kept(known: House) -> None:
+    build = resolve(known, wheel(known))
+    given.keep(str(wheel(known)), "mine", root=known.root)
+    given.discard(build)
+    assert resolve(known, "mine").build == build.build
 
 
 @pytest.mark.parametrize("name", ["api:0.25.4", "0.25.4-5.3.1", "a b", "", "../x"])

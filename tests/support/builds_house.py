@@ -150,8 +150,8 @@ class House:
         return fetch(build, root=self.root, cache=self.cache, say=self.said.append, **options)  # type: ignore[arg-type]
 
     def left(self) -> list[str]:
-        """What lies in the folder of builds, but for the lock."""
-        return sorted(one.name for one in self.root.iterdir() if one.name != ".lock") if self.root.exists() else []
+        """What lies in the folder of builds, but for locks."""
+        return sorted(one.name for one in self.root.glob("*") if one.suffix != ".lock")
 
 
 def make(folder: Path, monkeypatch: pytest.MonkeyPatch) -> House:
