@@ -340,6 +340,7 @@ def test_apt_gets_the_proxies_that_others_read() -> None:
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nno gzip",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nx",
     ],
+    ids=lambda raw: f"{len(raw)} bytes",
 )
 def test_any_answer_ends_in_a_clear_refusal(server: Server, tmp_path: Path, raw: bytes) -> None:
     def send(handler: BaseHTTPRequestHandler) -> None:

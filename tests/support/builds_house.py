@@ -151,7 +151,7 @@ class House:
 
     def left(self) -> list[str]:
         """What lies in the folder of builds, but for locks."""
-        return sorted(one.name for one in self.root.glob("*") if one.suffix != ".lock")
+        return sorted(one.name for one in self.root.glob("*") if not one.name.endswith(".lock"))
 
 
 def make(folder: Path, monkeypatch: pytest.MonkeyPatch) -> House:

@@ -113,7 +113,7 @@ def _use(build: InstalledBuild) -> InstalledBuild:
     """The build, which no other process discards as long as this one lives."""
     from filelock import FileLock
 
-    if build.build.own and build.folder not in _IN_USE:
+    if build.build.own and not build.description.called and build.folder not in _IN_USE:
         lock = FileLock(build.folder.with_name(f".{build.folder.name}-{secrets.token_hex(4)}.lock"))
         with contextlib.suppress(OSError):  # where nothing can be written nothing can be deleted
             lock.acquire(timeout=0)
@@ -122,12 +122,12 @@ def _use(build: InstalledBuild) -> InstalledBuild:
 
 
 def _is_held(file: Path) -> bool:
-    from filelock import FileLock, Timeout
+    from filelock import FileLock
 
     try:
         with FileLock(file, timeout=0):
             pass
-    except Timeout:
+    except OSError:  # filelock's Timeout is one
         return True
     file.unlink(missing_ok=True)  # of a process that has ended
     return False
