@@ -270,18 +270,14 @@ def _choose(files: Sequence[Path], itk: str | None, catalogue: Catalogue, *, onl
 def _beside(own: Wheel, given: Sequence[Wheel], python: str, *, only: bool, known: Mapping[str, Any]) -> list[Wheel]:
     """The wheels of ITK, and what it needs, that lie with the own wheel and fit this Python."""
     if only:
-        files = [file for file in sorted(own.file.parent.glob("itk*.whl")) if file != own.file]
-        return [
-            one
-            for one in map(read_wheel, files)
-            if one.name in known and one.name != own.name and not _unfit(one, python)
-        ]
+        given = [read_wheel(file) for file in sorted(own.file.parent.glob("itk*.whl")) if file != own.file]
     others = [one for one in given if one.name != own.name]
-    if strange := [one for one in others if one.name not in known]:
+    strange = [one for one in others if one.name not in known]
+    if strange and not only:
         raise ConfigError(
             f"{strange[0].file.name}: is a wheel of {strange[0].name}, which {own.name} does not need; take it away"
         )
-    return [one for one in others if not _unfit(one, python)]
+    return [one for one in others if one.name in known and not _unfit(one, python)]
 
 
 def _unfit(wheel: Wheel, python: str) -> str:
