@@ -57,9 +57,7 @@ def said_by(command: tuple[str, ...], build: InstalledBuild) -> str:
 @pytest.fixture
 def build(house: House) -> InstalledBuild:
     """A fetched api build."""
-    asked = house.api()
-    house.knows(asked)
-    return house.fetch(asked)
+    return house.fetch(house.api())
 
 
 @pytest.fixture
@@ -75,7 +73,6 @@ def release(house: House) -> InstalledBuild:
 
 def test_wheels_are_installed_once_and_described(house: House) -> None:
     api = house.api()
-    house.knows(api)
     build = house.fetch(api)
     assert (build.name, build.source, build.command) == ("api:0.25.4", "index", ())
     assert build.site_packages == house.root / "api-0.25.4" / "site-packages"
@@ -97,7 +94,6 @@ def test_bytecode_is_compiled_by_the_python_that_will_load_it(build: InstalledBu
 
 def test_the_digest_is_the_same_wherever_the_same_files_are_installed(house: House, tmp_path: Path) -> None:
     api = house.api()
-    house.knows(api)
     first = house.fetch(api)
     second = fetch.fetch(api, root=tmp_path / "elsewhere", cache=house.cache)
     assert first.build == second.build
@@ -105,7 +101,6 @@ def test_the_digest_is_the_same_wherever_the_same_files_are_installed(house: Hou
 
 def test_a_changed_lock_is_noticed_and_fetched(house: House) -> None:
     api = house.api()
-    house.knows(api)
     before = house.fetch(api)
     house.api(itk="5.4.6")
     with pytest.raises(UnavailableError, match="was changed since it was fetched; run: "):
@@ -117,7 +112,6 @@ def test_a_changed_lock_is_noticed_and_fetched(house: House) -> None:
 
 def test_wheels_of_another_version_than_asked_for_are_refused_and_nothing_left(house: House) -> None:
     api = house.api()
-    house.knows(api)
     house.lock(api, [builds_wheels.make(house.index, "itk-elastix", "0.25.3")])
     with pytest.raises(FetchError, match=r"its wheels hold itk-elastix 0\.25\.3"):
         house.fetch(api)
@@ -126,7 +120,6 @@ def test_wheels_of_another_version_than_asked_for_are_refused_and_nothing_left(h
 
 def test_a_missing_lock_and_a_missing_uv_are_said(house: House, tmp_path: Path) -> None:
     api = house.api()
-    house.knows(api)
     api.lock.unlink()
     with pytest.raises(FetchError, match=r"api-0\.25\.4\.txt: cannot be read .*restore it"):
         house.fetch(api)
@@ -139,7 +132,6 @@ def test_a_missing_lock_and_a_missing_uv_are_said(house: House, tmp_path: Path) 
 
 def test_uv_is_stopped_after_the_total(house: House) -> None:
     api = house.api()
-    house.knows(api)
     house.monkeypatch.setattr(wheels, "INSTALL_TIMEOUT_S", 0.0)
     with pytest.raises(FetchError, match="did not install the wheels within 0 s"):
         house.fetch(api)
@@ -174,7 +166,6 @@ def test_going_from_pixi_to_run_py_installs_nothing_anew(house: House) -> None:
 
 def test_without_pixi_the_running_python_gets_a_folder_of_its_own(house: House) -> None:
     api = house.api(python="3.99")
-    house.knows(api)
     build = house.fetch(api)
     assert build.folder.name == f"api-0.25.4-{pythons.tag(pythons.running())}"
     assert build.name == "api:0.25.4"
@@ -183,7 +174,6 @@ def test_without_pixi_the_running_python_gets_a_folder_of_its_own(house: House) 
 
 def test_under_pixi_a_python_that_is_not_there_yet_is_said_with_the_command(house: House) -> None:
     api = house.api(python="3.99")
-    house.knows(api)
     house.monkeypatch.setenv("PIXI_PROJECT_ROOT", str(house.folder))
     with pytest.raises(UnavailableError, match=r"needs Python 3\.99, .*run: pixi install -e pair-x"):
         house.fetch(api)
@@ -477,7 +467,6 @@ def test_what_is_not_fetched_or_not_for_this_platform_says_so(house: House) -> N
 @pytest.mark.parametrize("step", ["wheels.install", "installed.write", "staging.swap_in"])
 def test_stopping_at_any_step_leaves_no_part_and_keeps_what_was_there(house: House, step: str) -> None:
     api = house.api()
-    house.knows(api)
     before = house.fetch(api)
     house.api(itk="5.4.6")
 
@@ -553,7 +542,6 @@ def test_what_another_fetch_is_making_stays(house: House) -> None:
 
 def test_too_little_disk_is_said_before_anything_is_fetched(house: House) -> None:
     api = house.api()
-    house.knows(api)
     usage = shutil.disk_usage(house.folder)
     house.monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10**9))
     with pytest.raises(FetchError, match=r"1\.0 GB of disk are free, 2\.1 GB are needed; make room"):
@@ -576,7 +564,6 @@ def test_a_disk_that_fills_is_a_message_that_names_the_cure_and_leaves_nothing(h
 @pytest.mark.skipif(SYSTEM == "win32", reason="a script stands for uv")
 def test_a_disk_that_fills_under_uv_or_the_description_is_not_the_network_s_fault(house: House) -> None:
     api = house.api()
-    house.knows(api)
     full = r"cannot be written: No space left on device; make room, then fetch again"
     with house.monkeypatch.context() as patch:
         patch.setattr(files, "_umask", raise_full)

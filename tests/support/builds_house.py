@@ -112,11 +112,12 @@ class House:
         return self.folder / "index"
 
     def api(self, version: str = "0.25.4", itk: str = "5.4.7", python: str = "") -> CatalogueBuild:
-        """An api build with a lock of three small wheels, which uv finds."""
+        """An api build with a lock of three small wheels, which uv finds; alone in the catalogue until `knows`."""
         python = python or f"{sys.version_info.major}.{sys.version_info.minor}"
         build = CatalogueBuild("api", version, python, datetime.date(2026, 8, 22), environment="pair-x")
         parts = [("itk-elastix", version, [f"itk~={itk}"]), ("itk", itk, [f"itk-core=={itk}"]), ("itk-core", itk, [])]
         self.lock(build, [builds_wheels.make(self.index, name, number, needs=needs) for name, number, needs in parts])
+        self.knows(build)
         return build
 
     def sitk(self) -> CatalogueBuild:

@@ -264,7 +264,7 @@ def _problems(installed: InstalledBuild, *, every_byte: bool) -> Iterator[str]:
                 yield f"{shown(file)}: sha256 expected {state.sha256}, found {found}"
         except OSError as error:
             yield f"{shown(file)}: {'is missing' if isinstance(error, FileNotFoundError) else error.strerror}"
-    shims = _shims(stated.command, stated.environment, stated.place, stated.files)
+    shims = _shims(stated)
     for name, text in shims.items():
         file = installed.folder / name
         if not file.is_file() or file.read_text(encoding="utf-8") != text:
@@ -287,8 +287,8 @@ def write(
     environment: Mapping[str, str] = {},
     place: Path | None = None,
     **told: Any,
-) -> Build:
-    """Describe the build that was put into the folder, which may be moved afterwards; the build.
+) -> None:
+    """Describe the build that was put into the folder, which may be moved afterwards.
 
     ``command`` and ``environment`` name the folder, or ``place``, as they are. ``told`` are other fields of
     Description.
@@ -306,15 +306,14 @@ def write(
         else dict(_states(folder, locked=source == "index"))
     )
     build = Build(path, version, _digest(python_tag, command, environment, files), own)
-    for name, text in _shims(command, environment, str(place or ""), files).items():
-        write_text(folder / name, text)
-        (folder / name).chmod(0o755)
     described = Description(
         build=build, source=source, python_tag=python_tag, command=command, environment=environment,
         place=str(place or ""), files=files, **told,
     )  # fmt: skip
+    for name, text in _shims(described).items():
+        write_text(folder / name, text)
+        (folder / name).chmod(0o755)
     write_json(folder / DESCRIPTION, asdict(described))
-    return build
 
 
 def _digest(
@@ -365,28 +364,28 @@ def _walk(folder: Path) -> Iterator[str]:
             yield Path(os.path.relpath(Path(where, name), top)).as_posix()
 
 
-def _shims(
-    command: tuple[str, ...], environment: Mapping[str, str], place: str, files: Mapping[str, FileState]
-) -> dict[str, str]:
+def _shims(stated: Description) -> dict[str, str]:
     """Scripts with which people start elastix and transformix by name; what is measured is the command itself."""
-    if not command:
+    if not stated.command:
         return {}
     end = ".bat" if SYSTEM == "win32" else ""
-    *loader, program = command
+    *loader, program = stated.command
     found = {}
     for name in ("elastix", "transformix"):
         one = program.rpartition("/")[0] + "/" + executable_name(name)
         words = [*loader, program if name == "elastix" else one]
-        if name == "elastix" or one in files:
-            found[f"{SHIMS}/{name}{end}"] = _batch(words, place) if end else _script(words, environment, place)
+        if name == "elastix" or one in stated.files:
+            found[f"{SHIMS}/{name}{end}"] = _batch(words, stated.place) if end else _script(words, stated)
     return found
 
 
-def _script(words: list[str], environment: Mapping[str, str], place: str) -> str:
+def _script(words: list[str], stated: Description) -> str:
     def quoted(text: str) -> str:
-        return '"$here"'.join(shlex.quote(part) if part else "" for part in text.replace(GIVEN, place).split(HERE))
+        return '"$here"'.join(
+            shlex.quote(part) if part else "" for part in text.replace(GIVEN, stated.place).split(HERE)
+        )
 
-    told = [f"{name}={quoted(value)}" for name, value in environment.items()]
+    told = [f"{name}={quoted(value)}" for name, value in stated.environment.items()]
     return (
         '#!/bin/sh\nhere=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd) && '
         f'exec env {" ".join([*told, *map(quoted, words)])} "$@"\n'
