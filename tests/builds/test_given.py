@@ -326,7 +326,7 @@ def test_a_build_that_was_used_once_is_discarded_by_the_last_that_uses_it(known:
     with FileLock(known.root / f".{build.folder.name}-another-process.lock"):
         given.discard(build)
         assert installed.verify(build) == []
-    given.discard(build)
+    given.discard(resolve(known, wheel(known)))
     assert known.left() == []
 
 

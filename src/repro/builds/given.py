@@ -36,7 +36,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}", re.ASCII)
 _LONGEST_METADATA = 1 << 20
 _PATHS = {package: path for path, package in OWN_PACKAGES.items()}
 _IN_USE: dict[Path, FileLock] = {}
-"""Locks of this process on the builds that it was given; the system ends them with it."""
+"""Locks of this process on own builds without a name that it was given; the system ends them with it."""
 Say = Callable[[str], None]
 
 
@@ -97,13 +97,12 @@ def keep(
 
 
 def discard(build: InstalledBuild) -> None:
-    """Delete an own build, unless it was given a name or another process uses it."""
-    if not build.build.own:
+    """Delete an own build that `resolve` gave, unless it has a name by now or another process uses it."""
+    if not (lock := _IN_USE.pop(build.folder, None)):
         return
     root = build.folder.parent
     with staging.alone(root, say=lambda _: None):
-        if lock := _IN_USE.pop(build.folder, None):
-            lock.release()
+        lock.release()
         named = any(one.folder == build.folder and one.description.called for one in installed.own_builds(root))
         if not named and not any(map(_is_held, root.glob(f".{build.folder.name}-*.lock"))):
             staging.remove(build.folder)
