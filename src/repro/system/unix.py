@@ -88,14 +88,12 @@ class Host:
         wall_s = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         self._sweep(process.pid)
-        used = self.used(rusage)
         return {
             "exit_status": process.returncode if process.returncode >= 0 else None,
             "signal": -process.returncode if process.returncode < 0 else None,
             "timed_out": timed_out,
             "wall_s": wall_s,
-            "peak_bytes": used["peak_bytes"],
-            **used["usage"],
+            **self.used(rusage),
         }
 
     def _wait(self, pid: int, deadline: float | None) -> tuple[bool, int, resource.struct_rusage]:

@@ -140,15 +140,12 @@ class Host:
                 timed_out = True
                 job.terminate()
                 process.wait()
-            wall_s = time.perf_counter() - start
-            used = self._used(handle, self._kernel32)
             return {
                 "exit_status": process.returncode,
                 "signal": None,
                 "timed_out": timed_out,
-                "wall_s": wall_s,
-                "peak_bytes": used["peak_bytes"],
-                **used["usage"],
+                "wall_s": time.perf_counter() - start,
+                **self._used(handle, self._kernel32),
             }
 
     def _read(self, control: int) -> None:
