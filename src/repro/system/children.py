@@ -60,14 +60,6 @@ class Command:
     """Writable memory of each process of the child; macOS cannot bound it."""
     output_limit_bytes: int | None = OUTPUT_LIMIT_BYTES
 
-    def request(self) -> dict[str, Any]:
-        """The command as the launcher reads it."""
-        paths = {name: None if (path := getattr(self, name)) is None else str(path) for name in _PATHS}
-        return dataclasses.asdict(self) | paths | {"argv": [str(word) for word in self.argv], "env": dict(self.env)}
-
-
-_PATHS = ("cwd", "stdout", "stderr")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -121,7 +113,7 @@ class Launcher:
             self._process = LauncherProcess()
         process = self._process
         try:
-            process.start(command.request())
+            process.start(dataclasses.asdict(command))
             outcome = Outcome(**process.outcome(None if command.timeout_s is None else command.timeout_s + _KILL_S))
             if process.closed:
                 raise TrialError(f"{command.argv[0]} was stopped, as its launcher was")
@@ -135,8 +127,7 @@ class Launcher:
     @property
     def pid(self) -> int | None:
         """Process number of the running command."""
-        process = self._process
-        return None if process is None else process.child
+        return process.child if (process := self._process) else None
 
     def close(self) -> None:
         """End the running command, if any, and the small process; from any thread. ``run`` then raises TrialError."""
@@ -166,12 +157,12 @@ class LineChild:
         streams = dict.fromkeys(("stdin", "stdout", "stderr"), "inherit")
         with stderr_file.open("ab") as log:
             self._launcher = LauncherProcess(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
-        assert self._launcher.process.stdin is not None
-        assert self._launcher.process.stdout is not None
+        assert self._launcher.process.stdin
+        assert self._launcher.process.stdout
         self._requests = self._launcher.process.stdin
         self._answers = Lines(self._launcher.process.stdout)
         try:
-            self.pid, self.started = self._launcher.start({**command.request(), **streams, "once": True})
+            self.pid, self.started = self._launcher.start({**dataclasses.asdict(command), **streams, "once": True})
             """Its process number, and ``time.perf_counter()`` just before it was started."""
         except BaseException as error:
             self.kill()
@@ -318,7 +309,7 @@ class LauncherProcess:
         command cannot be started, TrialError where the launcher fails.
         """
         self.child = None
-        data = json.dumps(request).encode() + b"\n"
+        data = json.dumps(request, default=str).encode() + b"\n"  # paths as text
         # Where the launcher is gone, what is read next says so.
         with self._writing, contextlib.suppress(OSError):
             while data and not self.closed:

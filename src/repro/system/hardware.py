@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -56,13 +56,14 @@ class Probe:
 
 def describe(system: str, probe: Probe, logical_cores: int) -> dict[str, Any]:
     """Facts that only this system knows how to tell; an unknown system tells none."""
+    facts: dict[str, Any] = {}
     if system == "linux":
-        return _known(linux(probe, logical_cores))
-    if system == "darwin":
-        return _known(macos(probe))
-    if system == "win32":
-        return _known(windows(probe))
-    return {}
+        facts = linux(probe, logical_cores)
+    elif system == "darwin":
+        facts = macos(probe)
+    elif system == "win32":
+        facts = windows(probe)
+    return {key: value for key, value in facts.items() if value not in ("", None)}
 
 
 def unique_id(system: str, probe: Probe) -> str:
@@ -151,22 +152,22 @@ def cgroup_limits(probe: Probe) -> dict[str, Any]:
     """
     cores: list[float] = []
     memory: list[int] = []
-    seen = False
-    for line in probe.read("/proc/self/cgroup").splitlines():
+    hierarchies = probe.read("/proc/self/cgroup").splitlines()
+    for line in hierarchies:
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
-        for group in _upwards(path):
+        below = PurePosixPath(path or "/")
+        for group in (str(step).rstrip("/") for step in (below, *below.parents)):
             if number == "0":
                 texts = probe.read(f"/sys/fs/cgroup{group}/cpu.max"), probe.read(f"/sys/fs/cgroup{group}/memory.max")
             else:
                 texts = _v1_limits(probe, controllers.split(","), group)
-            seen = seen or any(texts)
             quota = re.fullmatch(r"(\d+) (\d+)", texts[0].strip())
             if quota and int(quota[2]):
                 cores.append(int(quota[1]) / int(quota[2]))
             if texts[1].strip().isdecimal() and int(texts[1]) < _V1_UNLIMITED:
                 memory.append(int(texts[1]))
-    if not seen and not probe.read("/proc/self/cgroup"):
+    if not hierarchies:
         return {}
     return {"cgroup_cpu_cores": min(cores, default="none"), "cgroup_memory_bytes": min(memory, default="none")}
 
@@ -184,12 +185,6 @@ def _v1_limits(probe: Probe, controllers: Sequence[str], group: str) -> tuple[st
     if "memory" in controllers:
         return "", probe.read(f"/sys/fs/cgroup/memory{group}/memory.limit_in_bytes")
     return "", ""
-
-
-def _upwards(path: str) -> Iterator[str]:
-    group = PurePosixPath(path or "/")
-    for step in (group, *group.parents):
-        yield "" if str(step) == "/" else str(step)
 
 
 _CORES = ("hw.perflevel0.physicalcpu", "hw.perflevel1.physicalcpu")
@@ -279,7 +274,3 @@ def _search(pattern: str, text: str) -> str:
 
 def _on_off(text: str, on: str = "1", off: str = "0") -> str:
     return {on: "on", off: "off"}.get(text.strip(), "")
-
-
-def _known(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in facts.items() if value not in ("", None)}

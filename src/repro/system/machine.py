@@ -81,7 +81,7 @@ def _power() -> dict[str, Any]:
 
 def physical_cores() -> int:
     """The physical cores, or the logical ones where those are unknown."""
-    return _physical_cores() or os.cpu_count() or 1
+    return _attempt(psutil, "cpu_count", logical=False) or os.cpu_count() or 1
 
 
 def machine_name(system: str = SYSTEM, probe: Probe | None = None, id_file: Path = ID_FILE) -> str:
@@ -131,7 +131,7 @@ def _facts() -> dict[str, Any]:
     """What psutil and Python know on every system."""
     mhz, memory, swap = (_attempt(psutil, name) for name in ("cpu_freq", "virtual_memory", "swap_memory"))
     affinity = _attempt(psutil.Process(), "cpu_affinity")
-    physical, logical = _physical_cores(), os.cpu_count()
+    physical, logical = _attempt(psutil, "cpu_count", logical=False), os.cpu_count()
     facts: Mapping[str, Any] = {
         "platform": current_platform(),
         "arch": platform.machine(),
@@ -171,20 +171,12 @@ def _python_options() -> list[str]:
 _ERRORS = (AttributeError, OSError, NotImplementedError, RuntimeError, ValueError, psutil.Error)
 
 
-def _attempt(owner: Any, name: str) -> Any:
+def _attempt(owner: Any, name: str, **options: Any) -> Any:
     """What psutil's function says; None where this system has it not, or it fails here (as performance counters do)."""
     try:
-        return getattr(owner, name)()
+        return getattr(owner, name)(**options)
     except _ERRORS:
         return None
-
-
-def _physical_cores() -> int | None:
-    try:
-        found: int | None = psutil.cpu_count(logical=False)
-    except _ERRORS:
-        return None
-    return found
 
 
 def _digest(*parts: str) -> str:
