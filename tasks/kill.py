@@ -40,8 +40,6 @@ COMPARED = (
 )
 """Columns of comparison.csv that no clock decides."""
 
-BlockOf = tuple[str, int]
-
 
 @dataclass(frozen=True)
 class State:
@@ -49,7 +47,7 @@ class State:
 
     lines: tuple[bytes, ...]
     """The whole lines of its raw files."""
-    blocks: Counter[BlockOf]
+    blocks: Counter[tuple[str, int]]
     """How often each block is whole, by key and number."""
     trials: Counter[tuple[str, int, int, str]]
     """Measurements in whole blocks, by key, block, round and side."""

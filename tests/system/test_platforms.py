@@ -158,4 +158,3 @@ def test_a_lock_has_one_holder(tmp_path: Path) -> None:
         assert not processes.try_lock(second.fileno())
     with file.open("a+b") as third:
         assert processes.try_lock(third.fileno())
-

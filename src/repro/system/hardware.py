@@ -1,8 +1,8 @@
 """The facts of ``machine`` that Linux, macOS and Windows tell each in its own way.
 
-One function a system, all with the same keys where the system knows the thing; a key that is
-missing is unknown. Files and programs are read through a ``Probe``, so that tests can make up
-machines. Nothing here names the host, the user or a folder of theirs.
+One function a system, all with the same keys where the system knows the thing; a key that is missing is unknown. Files
+and programs are read through a ``Probe``, so that tests can make up machines. Nothing here names the host, the user or
+a folder of theirs.
 """
 
 from __future__ import annotations
@@ -67,10 +67,7 @@ def describe(system: str, probe: Probe, logical_cores: int) -> dict[str, Any]:
 
 
 def unique_id(system: str, probe: Probe) -> str:
-    """What the system itself uses to tell machines apart; empty where there is none.
-
-    Never stored: ``machine`` digests it.
-    """
+    """What the system tells machines apart by; empty where there is none. Never stored: ``machine`` digests it."""
     if system == "linux":
         return probe.read("/etc/machine-id").strip() or probe.read("/var/lib/dbus/machine-id").strip()
     if system == "darwin":
@@ -145,10 +142,9 @@ def _linux_container(probe: Probe) -> str:
 
 
 def cgroup_limits(probe: Probe) -> dict[str, Any]:
-    """The smallest limits of this process's control groups and all above them.
+    """The smallest limits of this process's control groups and all above them; "none" where there is no limit.
 
-    ``cgroup_cpu_cores`` (CPU seconds a second) and ``cgroup_memory_bytes``; "none" where there is
-    no limit. Both versions: Linux' cgroup-v2.rst and cgroup-v1/{memory,cpu}.
+    ``cgroup_cpu_cores`` are CPU seconds a second. Both versions: Linux' cgroup-v2.rst and cgroup-v1/{memory,cpu}.
     """
     cores: list[float] = []
     memory: list[int] = []

@@ -31,15 +31,12 @@ PR_SET_CHILD_SUBREAPER = 36
 class Host:
     """Starts, watches and ends children on Linux and macOS.
 
-    One thread: a signal wakes ``select`` through a pipe, so that the end of a child is seen at
-    once, without polling, and so that forking is safe.
+    One thread: a signal wakes ``select`` through a pipe, so that the end of a child is seen at once, without polling,
+    and forking is safe.
     """
 
     def __init__(self, control: int, used: Callable[[Any], Message]) -> None:
-        """Take over the control pipe and the signals of this process.
-
-        ``used`` is ``used.of_rusage``.
-        """
+        """Take over the control pipe and the signals of this process; ``used`` is ``used.of_rusage``."""
         self.used = used
         self.control = control
         self.buffer = b""
@@ -151,8 +148,8 @@ class Host:
                 os.waitpid(child, 0)
 
 
-# RLIMIT_DATA counts what a process can write to, since Linux 4.7; RLIMIT_AS would also count
-# libraries and reserved address space. macOS enforces neither.
+# RLIMIT_DATA counts what a process can write to, since Linux 4.7; RLIMIT_AS would also count libraries and reserved
+# address space. macOS enforces neither.
 _MEMORY_LIMIT = resource.RLIMIT_DATA if sys.platform == "linux" else None
 _FILE_LIMIT = resource.RLIMIT_FSIZE
 _STREAMS = (("stdin", "rb"), ("stdout", "wb"), ("stderr", "ab"))

@@ -1,7 +1,7 @@
 """What processes have used: CPU seconds, memory, context switches, reading from the disk.
 
-Standard library only and nothing of the project, so that a worker and the launcher can import
-this file alone. What a system does not tell is None, never 0.
+Standard library only and nothing of the project: a worker and the launcher import this file alone. What a system does
+not tell is None, never 0.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ def usage() -> Usage:
 def peak_bytes(status: str = "/proc/self/status", system: str = sys.platform) -> int | None:
     """Largest resident size of this process so far, in bytes.
 
-    Linux: VmHWM, which belongs to the program that runs now; ``ru_maxrss`` would start from the
-    peak of the process that launched it.
+    Linux: VmHWM, that of the program that runs now; ``ru_maxrss`` would start from the peak of what launched it.
     """
     if system in ("win32", "darwin"):
         peak: int | None = _of_this_process()["peak_bytes"]

@@ -1,9 +1,8 @@
 """The launcher's part on Windows: children in job objects.
 
-A job object holds a child with everything it starts, bounds its memory, and ends it all when the
-last handle to the job is closed - also when this process is terminated, so nothing survives.
-Standard library only; imported by ``launcher.py`` alone. The libraries of Windows are arguments,
-so that tests on other systems can follow the calls.
+A job object holds a child with everything it starts, bounds its memory, and ends it all when the last handle to the job
+is closed - also when this process is terminated, so nothing survives. Standard library only; imported by
+``launcher.py`` alone. The libraries of Windows are arguments, so that tests on other systems can follow the calls.
 """
 
 from __future__ import annotations
