@@ -54,6 +54,10 @@ class Probe:
     exists: Callable[[str], bool] = lambda path: Path(path).exists()
 
 
+HERE = Probe()
+"""This machine."""
+
+
 def describe(system: str, probe: Probe, logical_cores: int) -> dict[str, Any]:
     """Facts that only this system knows how to tell; an unknown system tells none."""
     facts: dict[str, Any] = {}
