@@ -215,6 +215,8 @@ def macos(probe: Probe) -> dict[str, Any]:
     }
 
 
+_WINDOWS_11 = 22000
+"""Its first build; the registry goes on to call it Windows 10."""
 # winnt.h: GUID_TYPICAL_POWER_SAVINGS, GUID_MIN_POWER_SAVINGS, GUID_MAX_POWER_SAVINGS
 _POWER_PLANS = {
     "381b4222-f694-41f0-9685-ff5bb260df2e": "balanced",
@@ -228,20 +230,19 @@ def windows(probe: Probe) -> dict[str, Any]:
     version = r"HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion"
     description = r"HKLM\HARDWARE\DESCRIPTION\System"
     product = _registry(probe, rf"{description}\BIOS", "SystemProductName")
+    virtual = re.search(r"virtual|vmware|kvm|qemu|hvm", product, re.IGNORECASE)
     scheme = _search(
         r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", probe.run(["powercfg", "/getactivescheme"]).lower()
     )
-    build = _registry(probe, version, "CurrentBuild")
+    name, build = _registry(probe, version, "ProductName"), _registry(probe, version, "CurrentBuild")
+    if build.isdecimal() and int(build) >= _WINDOWS_11:
+        name = name.replace("Windows 10", "Windows 11")
     return {
         "os": "Windows",
-        "os_version": f"{_windows_name(_registry(probe, version, 'ProductName'), build)} build {build}"
-        if build
-        else "",
+        "os_version": f"{name} build {build}" if build else "",
         "kernel": build,
         "cpu": _registry(probe, rf"{description}\CentralProcessor\0", "ProcessorNameString"),
-        "virtualization": (product if re.search(r"virtual|vmware|kvm|qemu|hvm", product, re.IGNORECASE) else "none")
-        if product
-        else "",
+        "virtualization": product if virtual or not product else "none",
         "container": "none",
         "power_plan": _POWER_PLANS.get(scheme, "custom" if scheme else ""),
         "long_paths": {"0x1": "on", "0x0": "off"}.get(
@@ -251,15 +252,6 @@ def windows(probe: Probe) -> dict[str, Any]:
         "cgroup_cpu_cores": "none",
         "cgroup_memory_bytes": "none",
     }
-
-
-_WINDOWS_11 = 22000
-"""Its first build; the registry goes on to call it Windows 10."""
-
-
-def _windows_name(product: str, build: str) -> str:
-    newer = build.isdecimal() and int(build) >= _WINDOWS_11
-    return product.replace("Windows 10", "Windows 11") if newer else product
 
 
 def _registry(probe: Probe, key: str, value: str) -> str:
