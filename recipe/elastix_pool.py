@@ -41,6 +41,7 @@ _sockets: Any = socket
 """The same modules; as Any for what Windows does not have in them."""
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 _PID = struct.Struct("q")
+_OPEN_FILES = "/proc/self/fd/"
 _WATCH_S = 0.5
 """How often the process that starts the workers looks whether the program still lives."""
 
@@ -187,13 +188,8 @@ class _Worker:
         """Raises what the job's future raises."""
         self.ready()
         with contextlib.ExitStack() as files:
-            places: dict[str, str | int] = {}
-            descriptors: list[int] = []
-            for role, image in images.items():
-                place = _as_file(role, image, self._processes.folder, files)
-                places[role] = place if isinstance(place, str) else len(descriptors)
-                if isinstance(place, int):
-                    descriptors.append(place)
+            places = {role: _as_file(role, image, self._processes.folder, files) for role, image in images.items()}
+            descriptors = [place for place in places.values() if isinstance(place, int)]
             self._timed_out = False
             timer = threading.Timer(timeout or 0, self._stop)
             if timeout is not None and timeout < threading.TIMEOUT_MAX:
@@ -574,7 +570,9 @@ def _register(
     threads: int,
     descriptors: list[int],
 ) -> Transforms:
-    read = _read_images(images, descriptors)
+    arrived = iter(descriptors)
+    files = {r: f"{_OPEN_FILES}{next(arrived)}" if isinstance(one, int) else one for r, one in images.items()}
+    read = _read_images(files)
     dimension = read["fixed"].GetImageDimension()
     method = f"itkElastixRegistrationMethodIF{dimension}IF{dimension}"
     registration = getattr(_module("itkElastixRegistrationMethod"), method).New()
@@ -612,31 +610,30 @@ def _register(
     return maps
 
 
-def _read_images(images: Mapping[str, str | int], descriptors: list[int]) -> dict[str, Any]:
+def _read_images(files: Mapping[str, str]) -> dict[str, Any]:
     """The images by their roles. All must have the axes of the fixed one."""
     axes, read = {}, {}
-    for role, place in images.items():
-        axes[role] = _reader(place, descriptors, "F2").GetImageIO().GetNumberOfDimensions()
+    for role, file in files.items():
+        axes[role] = _reader(file, "F2").GetImageIO().GetNumberOfDimensions()
     if len({*axes.values()}) > 1:
         found = ", ".join(f"the {role} has {number}" for role, number in axes.items())
         raise ValueError(f"the images do not have the same number of axes: {found}")
-    for role, place in images.items():
-        reader = _reader(place, descriptors, f"{'UC' if 'mask' in role else 'F'}{axes[role]}")
+    for role, file in files.items():
+        reader = _reader(file, f"{'UC' if 'mask' in role else 'F'}{axes[role]}")
         reader.Update()
         read[role] = reader.GetOutput()
     return read
 
 
-def _reader(place: str | int, descriptors: list[int], kind: str) -> Any:
+def _reader(file: str, kind: str) -> Any:
     """A reader that knows the header."""
     reader = getattr(_module("itkImageFileReader"), f"itkImageFileReaderI{kind}", None)
     if reader is None:
         raise ValueError(f"itk-elastix does not register images of {kind[-1]} axes")
     reader = reader.New()
-    if isinstance(place, int):
+    if file.startswith(_OPEN_FILES):  # no ending tells its format
         reader.SetImageIO(_module("itkMetaImageIO").itkMetaImageIO.New())
-        place = f"/proc/self/fd/{descriptors[place]}"
-    reader.SetFileName(_reachable(place))  # the readers of all formats come with elastix
+    reader.SetFileName(_reachable(file))  # the readers of all formats come with elastix
     reader.UpdateOutputInformation()
     return reader
 

@@ -30,9 +30,8 @@ VARIANTS = (("posted", "cold"), ("posted", "no bytecode"), ("pool", "cold"), ("p
 def main() -> None:
     """Print a row a way."""
     import setting
-    from repro.system import filecache
     from repro.system.children import Launcher
-    from repro.system.platforms import can_empty_file_cache, can_fork_loaded
+    from repro.system.platforms import can_fork_loaded
 
     parser = setting.arguments(__doc__)
     parser.add_argument("--executable", help="to compare the start with, as cli:5.3.1")
@@ -43,7 +42,7 @@ def main() -> None:
     build = setting.build_of(options.build, "api")
     executable = setting.build_of(options.executable, "cli") if options.executable else None
     ways = [(way, "") for way in options.ways if way != "fork" or can_fork_loaded()]
-    ways += [one for one in VARIANTS if one[0] in options.ways and (one[1] != "cold" or can_empty_file_cache())]
+    ways += [one for one in VARIANTS if one[0] in options.ways and (one[1] != "cold" or sys.platform == "linux")]
     found: dict[tuple[str, str], list[dict[str, Any]]] = {way: [] for way in ways}
     starts: list[float] = []
     draw = random.Random(options.seed)
@@ -51,7 +50,7 @@ def main() -> None:
         for number in range(options.rounds):
             for way, variant in draw.sample(ways, len(ways)):
                 if variant == "cold":
-                    filecache.forget([build.site_packages or folder])
+                    empty_file_cache(build.site_packages or folder)
                 cache = folder / f"no-bytecode-{number}-{way}"
                 flags = ["-X", f"pycache_prefix={cache}"] if variant == "no bytecode" else []
                 found[way, variant].append(load(build, flags, way, folder))
@@ -74,6 +73,22 @@ def main() -> None:
         )
     if executable:
         setting.print_row(executable.name, "start", setting.spread(starts), "", "", "", "")
+
+
+def empty_file_cache(folder: Path) -> None:
+    """Have the folder's files read from the disk when they are next used; Linux alone does so without an administrator.
+
+    posix_fadvise(2), POSIX_FADV_DONTNEED: clean pages that no process maps leave the cache, so that files that another
+    process uses stay. A disk may have a cache of its own: a virtual one its host's.
+    """
+    posix: Any = os
+    for file in filter(Path.is_file, folder.rglob("*")):
+        descriptor = os.open(file, os.O_RDONLY)
+        try:
+            posix.fdatasync(descriptor)  # what is not written yet stays
+            posix.posix_fadvise(descriptor, 0, 0, posix.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
 
 
 def load(build: Any, flags: list[str], way: str, folder: Path) -> dict[str, Any]:

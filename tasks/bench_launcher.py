@@ -1,10 +1,10 @@
 """Compare the wall time that `Launcher` tells of a command with that of a bare shell.
 
-    PYTHONPATH=src python tasks/bench_launcher.py [--rounds 15] [--patience 600] [-- COMMAND ...]
+    PYTHONPATH=src python tasks/bench_launcher.py [--rounds 15] [-- COMMAND ...]
 
 In each round both run once, in random order: the shell (bash's own ``time``, milliseconds) and ``Launcher.run`` from
 this process, made fat on purpose. Without a command it is the first fetched executable on the committed synthetic
-images. Rounds that other programs disturbed are counted apart; with --patience it goes on until so many were quiet.
+images. The first round fills the file cache and does not count.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,8 +22,6 @@ from repro import paths, text
 from repro.builds import installed
 from repro.builds.catalogue import load_catalogue
 from repro.errors import ReproError, UnavailableError
-from repro.results.comparison import DISTURBED_CORES
-from repro.system import load
 from repro.system.children import Command, Launcher
 from repro.system.environment import child_environment
 
@@ -32,15 +29,11 @@ OUTPUT = "{output}"
 """Word of the command that is replaced by the run's own folder."""
 BALLAST = bytearray(b"x") * (300 << 20)
 
-Round = tuple[float, float, float]
-"""Seconds by the shell, seconds by the launcher, cores that other programs kept busy meanwhile."""
-
 
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--patience", type=float, default=0, metavar="S", help="how long to go on for quiet rounds")
     parser.add_argument("command", nargs="*", help=f"{OUTPUT} in it becomes a new folder")
     options = parser.parse_args()
     try:
@@ -48,10 +41,15 @@ def main() -> int:
     except ReproError as error:
         print(error, file=sys.stderr)
         return error.exit_status
-    rounds = measure(command, child_environment(variables), options.rounds, options.patience)
     print(f"{len(BALLAST) >> 20} MiB of ballast, {' '.join(command)}")
-    report("all rounds", rounds)
-    report("quiet rounds", [one for one in rounds if is_quiet(one)])
+    rounds = []
+    with Launcher() as launcher:
+        for number in range(options.rounds + 1):
+            rounds.append(one_round(launcher, command, child_environment(variables)))
+            print(f"{number:3}  shell {rounds[-1][0]:.3f} s  launcher {rounds[-1][1]:.3f} s", flush=True)
+    shell_s, launcher_s = (statistics.median(each) for each in zip(*rounds[1:], strict=True))
+    ratio = statistics.median(ours_s / theirs_s for theirs_s, ours_s in rounds[1:])
+    print(f"median {shell_s:.3f} and {launcher_s:.3f} s  median of ratios {ratio - 1:+.2%}")
     return 0
 
 
@@ -70,55 +68,24 @@ def elastix() -> tuple[list[str], Mapping[str, str]]:
     raise UnavailableError(f"no executable is fetched; run: {text.command('fetch cli:5.3.1')}")
 
 
-def is_quiet(one: Round) -> bool:
-    """Whether the round is undisturbed."""
-    return one[2] <= DISTURBED_CORES
-
-
-def measure(command: Sequence[str], environment: Mapping[str, str], wanted: int, patience_s: float) -> list[Round]:
-    """Both ways in random order, after one round that fills the file cache."""
-    rounds: list[Round] = []
-    deadline = time.monotonic() + patience_s
-    with Launcher() as launcher:
-        one_round(launcher, command, environment)
-        while len(rounds) < wanted or (sum(map(is_quiet, rounds)) < wanted and time.monotonic() < deadline):
-            rounds.append(one_round(launcher, command, environment))
-            shell_s, launcher_s, others = rounds[-1]
-            said = f"{len(rounds):3}  shell {shell_s:.3f} s  launcher {launcher_s:.3f} s  others {others:.2f} cores"
-            print(said, flush=True)
-    return rounds
-
-
-def one_round(launcher: Launcher, command: Sequence[str], environment: Mapping[str, str]) -> Round:
-    """Both ways, each with a new output folder."""
-    seconds, ours_s, before = {"shell": 0.0, "launcher": 0.0}, 0.0, load.snapshot()
+def one_round(launcher: Launcher, command: Sequence[str], environment: Mapping[str, str]) -> tuple[float, float]:
+    """Seconds by the shell and by the launcher, each with a new output folder."""
+    seconds = {"shell": 0.0, "launcher": 0.0}
     for way in random.sample(sorted(seconds), 2):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             argv = [str(folder) if word == OUTPUT else word for word in command]
             if way == "shell":
-                script = 'TIMEFORMAT="%3R %3U %3S"; time "$@" >"$0" 2>&1'
-                shell = ["bash", "-c", script, str(folder / "out.txt"), *argv]
+                shell = ["bash", "-c", 'TIMEFORMAT=%3R; time "$@" >"$0" 2>&1', str(folder / "out.txt"), *argv]
                 done = subprocess.run(shell, env=environment, stderr=subprocess.PIPE, check=True)
-                seconds[way], user_s, system_s = map(float, done.stderr.split()[-3:])
+                seconds[way] = float(done.stderr.split()[-1])
             else:
-                outcome = launcher.run(
-                    Command(argv=argv, env=environment, stdout=folder / "out", stderr=folder / "err")
-                )
+                out, err = folder / "out", folder / "err"
+                outcome = launcher.run(Command(argv=argv, env=environment, stdout=out, stderr=err))
                 if outcome.exit_status != 0:
                     raise SystemExit(f"the command {outcome.how}")
-                seconds[way], user_s, system_s = outcome.wall_s, outcome.user_s or 0.0, outcome.system_s or 0.0
-            ours_s += user_s + system_s
-    others = load.between(before, load.snapshot(), ours_s)
-    return seconds["shell"], seconds["launcher"], others.other_cores + others.stolen_cores if others else 0.0
-
-
-def report(title: str, rounds: Sequence[Round]) -> None:
-    """Medians, and the median of the rounds' own ratios."""
-    if rounds:
-        shell_s, launcher_s = (statistics.median(one[way] for one in rounds) for way in (0, 1))
-        ratio = statistics.median(one[1] / one[0] for one in rounds)
-        print(f"{title}: {len(rounds)}  median {shell_s:.3f} and {launcher_s:.3f} s  median of ratios {ratio - 1:+.2%}")
+                seconds[way] = outcome.wall_s
+    return seconds["shell"], seconds["launcher"]
 
 
 if __name__ == "__main__":

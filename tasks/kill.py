@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import ctypes
 import random
 import subprocess
 import sys
@@ -30,7 +31,6 @@ import psutil
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 from repro.model import BlockLine, Line, Measurement, read_line  # noqa: E402
-from repro.system import processes  # noqa: E402
 
 GONE_S = 15.0
 """Processes have to be gone within this after a kill."""
@@ -40,8 +40,6 @@ COMPARED = (
 )
 """Columns of comparison.csv that no clock decides."""
 
-BlockOf = tuple[str, int]
-
 
 @dataclass(frozen=True)
 class State:
@@ -49,7 +47,7 @@ class State:
 
     lines: tuple[bytes, ...]
     """The whole lines of its raw files."""
-    blocks: Counter[BlockOf]
+    blocks: Counter[tuple[str, int]]
     """How often each block is whole, by key and number."""
     trials: Counter[tuple[str, int, int, str]]
     """Measurements in whole blocks, by key, block, round and side."""
@@ -69,7 +67,8 @@ def main() -> int:
     if options.run:
         out, builds = options.run
         return measure(out, builds, options.blocks)
-    processes.adopt_orphans()
+    if sys.platform == "linux":  # descendants whose own parent has ended come to this process, so none is overlooked
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER of linux/prctl.h
     with tempfile.TemporaryDirectory(prefix="kill-") as folder:
         return campaign(Path(folder), options.kills, random.Random(options.seed), options.blocks)
 
@@ -147,11 +146,12 @@ def left_running() -> list[str]:
     """What still runs below this process after a fair time; ended orphans are reaped."""
     deadline = time.monotonic() + GONE_S
     while True:
-        processes.reap()
         left = []
         for child in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                if child.status() != psutil.STATUS_ZOMBIE:
+                if child.status() == psutil.STATUS_ZOMBIE:
+                    child.wait(0)
+                else:
                     left.append(" ".join(child.cmdline()))
         if not left or time.monotonic() > deadline:
             return left

@@ -36,7 +36,12 @@ _PLACE = re.compile(r"://|--(extra-)?index|--find-links|^-[ief]\b| @ ")
 
 def main(arguments: Sequence[str]) -> int:
     """The exit status: 0 all holds, 1 not, 2 it could not be found out."""
-    options = _parser().parse_args(arguments)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing, say what does not fit")
+    beside = ROOT.parent / "shared" / "conda-forge" / "tools" / "lock_workspace.py"
+    solver = beside if beside.is_file() else None
+    parser.add_argument("--tool", type=Path, metavar="FILE", help="the offline solver for pixi.lock", default=solver)
+    options = parser.parse_args(arguments)
     manifest = tomllib.loads((ROOT / "pixi.toml").read_text(encoding="utf-8"))
     pixi = os.environ.get("PIXI_EXE") or shutil.which("pixi")
     if not options.check and (status := _solve(pixi, options.tool, manifest)):
@@ -110,15 +115,6 @@ def _solve(pixi: str | None, tool: Path | None, manifest: Mapping[str, Any]) -> 
 
 def _run(command: Sequence[str], given: str = "") -> int:
     return subprocess.run(command, cwd=ROOT, input=given, encoding="utf-8", check=False).returncode
-
-
-def _parser() -> argparse.ArgumentParser:
-    beside = ROOT.parent / "shared" / "conda-forge" / "tools" / "lock_workspace.py"
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing, say what does not fit")
-    parser.add_argument("--tool", type=Path, metavar="FILE", help="the offline solver for pixi.lock",
-                        default=beside if beside.is_file() else None)  # fmt: skip
-    return parser
 
 
 if __name__ == "__main__":

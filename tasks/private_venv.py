@@ -23,7 +23,7 @@ from pathlib import Path
 
 import debian
 from repro.system.children import Command, Launcher, tail_of
-from repro.system.platforms import base_interpreter, executable_name, keeps_certificates, venv_programs
+from repro.system.platforms import SYSTEM, base_interpreter, executable_name, venv_programs
 from repro.system.processes import try_lock
 
 FOLDER = ".venv"
@@ -76,7 +76,8 @@ def certificates(variables: Mapping[str, str]) -> dict[str, str]:
         return {"SSL_CERT_FILE": bundle, "PIP_CERT": variables.get("PIP_CERT", bundle)}
     paths = ssl.get_default_verify_paths()
     folder = Path(paths.openssl_capath)
-    known = keeps_certificates() or paths.cafile is not None or (folder.is_dir() and any(folder.iterdir()))
+    # Windows keeps them elsewhere than in files.
+    known = SYSTEM == "win32" or paths.cafile is not None or (folder.is_dir() and any(folder.iterdir()))
     return {"UV_SYSTEM_CERTS": "true"} if known and "UV_SYSTEM_CERTS" not in variables else {}
 
 

@@ -88,21 +88,12 @@ def actionlint() -> list[str] | None:
     program = ROOT / ".cache" / "actionlint" / executable_name(f"actionlint-{lock}")
     if not program.exists() and (go := shutil.which("go")):
         # The Go that is here, never one that it would download; nothing that go.sum does not lock.
-        settings = {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
+        settings = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
         command = [go, "build", "-o", str(program), "github.com/rhysd/actionlint/cmd/actionlint"]
         try:
-            built = subprocess.run(
-                command,
-                cwd=_ACTIONLINT,
-                env={**os.environ, **settings},
-                timeout=_BUILD_S,
-                capture_output=True,
-                check=False,
-            )
-            said = built.stderr.decode(errors="replace") if built.returncode else ""
+            subprocess.run(command, cwd=_ACTIONLINT, env=settings, timeout=_BUILD_S, stderr=subprocess.PIPE, check=True)
         except (OSError, subprocess.SubprocessError) as error:
-            said = str(error)
-        if said:
+            said = (getattr(error, "stderr", None) or str(error).encode()).decode(errors="replace")
             print(f"lint: Go could not build actionlint: {said.strip()[-500:]}", file=sys.stderr)
     if program.exists():
         return [str(program)]

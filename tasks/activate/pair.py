@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shlex
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -42,10 +43,7 @@ def lines(variables: Mapping[str, str], shell: str) -> Sequence[str]:
     """Commands of bash ("sh") or cmd.exe ("bat") that set the variables."""
     if shell == "bat":
         return [f'set "{name}={value}"' for name, value in variables.items()]
-    return [
-        f"export {name}='{value.replace(chr(39), chr(39) + chr(92) + chr(39) * 2)}'"
-        for name, value in variables.items()
-    ]
+    return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
 
 
 if __name__ == "__main__":

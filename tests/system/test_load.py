@@ -14,21 +14,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repro.system import load
-from repro.system.load import Load, Snapshot, between
+from repro.system.load import Snapshot
+
+
+def others(before: Snapshot, after: Snapshot, ours_s: float) -> dict[str, float]:
+    """The load by others beside a child that used so many seconds."""
+    return load.by_others(before, after, {"wall_s": after.at_s - before.at_s, "user_s": ours_s, "system_s": 0.0})
 
 
 def test_what_others_used_is_the_rest() -> None:
     before = Snapshot(at_s=100.0, busy_s=50.0, stolen_s=1.0, own_s=3.0)
     after = Snapshot(at_s=102.0, busy_s=54.0, stolen_s=1.1, own_s=3.5)
-    seen = between(before, after, children_s=2.5)
-    assert seen is not None
-    assert seen.other_cores == pytest.approx((4.0 - 0.5 - 2.5) / 2)
-    assert seen.stolen_cores == pytest.approx(0.05)
+    rest = {"other_cores": pytest.approx((4.0 - 0.5 - 2.5) / 2), "stolen_cores": pytest.approx(0.05)}
+    assert others(before, after, 2.5) == rest
 
 
 def test_a_tick_more_than_was_counted_is_not_less_than_nothing() -> None:
-    seen = between(Snapshot(0, 10, 0, 0), Snapshot(1, 11, 0, 0), children_s=1.02)
-    assert seen == Load(0.0, 0.0)
+    none = {"other_cores": 0.0, "stolen_cores": 0.0}
+    assert others(Snapshot(0, 10, 0, 0), Snapshot(1, 11, 0, 0), 1.02) == none
 
 
 def test_a_trial_that_loaded_ahead_of_what_it_timed_does_not_know_its_share() -> None:
@@ -41,17 +44,11 @@ def test_a_trial_that_loaded_ahead_of_what_it_timed_does_not_know_its_share() ->
     assert load.by_others(before, after, {"wall_s": 2.0}) == {}
 
 
-def test_the_unknown_stays_unknown() -> None:
-    assert between(Snapshot(0, 0, 0, 0), Snapshot(1, 1, 0, 0), None) is None
-    assert between(Snapshot(1, 0, 0, 0), Snapshot(1, 0, 0, 0), 0.0) is None
-
-
 @given(st.floats(0.1, 1e4), st.floats(0, 64), st.floats(0, 64), st.floats(0, 1))
-def test_the_rest_is_found_whatever_our_share(span_s: float, others: float, ours: float, parent: float) -> None:
-    after = Snapshot(span_s, (others + ours + parent) * span_s, 0.0, parent * span_s)
-    seen = between(Snapshot(0, 0, 0, 0), after, ours * span_s)
-    assert seen is not None
-    assert seen.other_cores == pytest.approx(others, abs=1e-6)
+def test_the_rest_is_found_whatever_our_share(span_s: float, theirs: float, ours: float, parent: float) -> None:
+    after = Snapshot(span_s, (theirs + ours + parent) * span_s, 0.0, parent * span_s)
+    seen = others(Snapshot(0, 0, 0, 0), after, ours * span_s)
+    assert seen["other_cores"] == pytest.approx(theirs, abs=1e-6)
 
 
 def test_real_counters_move_forward() -> None:

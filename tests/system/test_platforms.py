@@ -10,18 +10,13 @@ from pathlib import Path, PureWindowsPath
 
 import pytest
 
-from repro.system import filecache, forking, platforms, processes
+from repro.system import platforms, processes
 
 SYSTEMS = ("linux", "darwin", "win32")
 
 
-def test_each_system_says_what_it_can() -> None:
-    def answers(question: str) -> list[bool]:
-        return [getattr(platforms, question)(name) for name in SYSTEMS]
-
-    assert answers("can_fork_loaded") == [True, False, False]
-    assert answers("can_empty_file_cache") == [True, False, False]
-    assert answers("keeps_certificates") == [False, False, True]
+def test_only_linux_forks_what_has_loaded_itk() -> None:
+    assert [platforms.can_fork_loaded(name) for name in SYSTEMS] == [True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -40,16 +35,9 @@ def test_platforms_have_condas_names(system: str, machine: str, name: str) -> No
 
 
 def test_programs_and_libraries_are_named_as_each_system_does() -> None:
-    assert [platforms.executable_name("elastix", system) for system in ("linux", "darwin", "win32")] == [
-        "elastix",
-        "elastix",
-        "elastix.exe",
-    ]
-    assert [platforms.library_path_variable(system) for system in ("linux", "darwin", "win32")] == [
-        "LD_LIBRARY_PATH",
-        "DYLD_LIBRARY_PATH",
-        "PATH",
-    ]
+    assert [platforms.executable_name("elastix", name) for name in SYSTEMS] == ["elastix", "elastix", "elastix.exe"]
+    libraries = [platforms.library_path_variable(name) for name in SYSTEMS]
+    assert libraries == ["LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PATH"]
 
 
 @pytest.mark.parametrize(
@@ -160,9 +148,7 @@ def test_a_session_is_killed_where_there_are_sessions(monkeypatch: pytest.Monkey
 
 
 def test_only_linux_has_ties_between_processes() -> None:
-    for name in ("darwin", "win32"):
-        assert processes.ending_with_us(system=name) is None
-        processes.adopt_orphans(name)
+    assert [processes.ending_with_us(system=name) for name in ("darwin", "win32")] == [None, None]
 
 
 def test_a_lock_has_one_holder(tmp_path: Path) -> None:
@@ -172,11 +158,3 @@ def test_a_lock_has_one_holder(tmp_path: Path) -> None:
         assert not processes.try_lock(second.fileno())
     with file.open("a+b") as third:
         assert processes.try_lock(third.fileno())
-
-
-def test_what_a_system_cannot_do_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(sys, "platform", "win32")
-    with pytest.raises(OSError, match="Windows does not copy processes"):
-        forking.fork(lambda: None)
-    with pytest.raises(OSError, match="only Linux empties"):
-        filecache.forget([tmp_path])

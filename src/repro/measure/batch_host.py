@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import pathlib
 import socket
 import subprocess
@@ -137,12 +138,13 @@ def forked(request: Message) -> tuple[Register, Message]:
 
 def _fork(one: Any) -> Pipe:
     ours, theirs = socket.socketpair()
-
-    def child() -> None:
-        ours.close()
-        worker.serve(one.answer, theirs.makefile("r"), theirs.makefile("w"))
-
-    worker.neighbour("../system/forking").fork(child)
+    posix: Any = os  # Windows has no fork
+    if posix.fork() == 0:
+        try:
+            ours.close()
+            worker.serve(one.answer, theirs.makefile("r"), theirs.makefile("w"))
+        finally:
+            os._exit(0)
     theirs.close()
     return ours.makefile("w"), ours.makefile("r")
 

@@ -1,8 +1,8 @@
 """The processes that trials run in, as the parent sees them.
 
-``Launcher`` runs commands to their end and times them; ``LineChild`` keeps one process alive and
-speaks with it line by line. Both start it through the small process of ``launcher.py`` (see there
-why) and leave nothing behind: a child's tree ends with it, with its timeout, and with us.
+``Launcher`` runs commands to their end and times them; ``LineChild`` keeps one process alive and speaks with it line by
+line. Both start it through the small process of ``launcher.py`` (see there why) and leave nothing behind: a
+child's tree ends with it, with its timeout, and with us.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import queue
 import signal
@@ -29,8 +30,7 @@ from repro.system.platforms import base_interpreter
 from repro.system.processes import kill_session, pass_pipes
 
 OUTPUT_LIMIT_BYTES = 4 << 30
-"""Default size that any one file a child writes may reach, where the platform can bound it: a
-child that floods its log must not fill the disk."""
+"""Size that any one file a child writes may reach: one that floods its log must not fill the disk. Not on Windows."""
 LINE_LIMIT_BYTES = 1 << 20
 """A longer line from a child is garbage."""
 LAUNCHER = Path(__file__).with_name("launcher.py")
@@ -60,14 +60,6 @@ class Command:
     """Writable memory of each process of the child; macOS cannot bound it."""
     output_limit_bytes: int | None = OUTPUT_LIMIT_BYTES
 
-    def request(self) -> dict[str, Any]:
-        """The command as the launcher reads it."""
-        paths = {name: None if (path := getattr(self, name)) is None else str(path) for name in _PATHS}
-        return dataclasses.asdict(self) | paths | {"argv": [str(word) for word in self.argv], "env": dict(self.env)}
-
-
-_PATHS = ("cwd", "stdout", "stderr")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -95,10 +87,9 @@ class Outcome:
 
 
 class Launcher:
-    """Runs commands one at a time, each as its own session or job, and times them.
+    """Runs commands one at a time, each as its own session or job, and times them; for several, use as many launchers.
 
-    The small process behind it is started when first needed and replaced when it dies. For
-    commands side by side, use as many launchers.
+    The small process behind it is started when first needed and replaced when it dies.
     """
 
     def __init__(self) -> None:
@@ -113,15 +104,15 @@ class Launcher:
     def run(self, command: Command) -> Outcome:
         """Run the command to its end, or to its timeout.
 
-        Raises TrialError where it cannot be started or the launcher dies; whatever the exception,
-        also KeyboardInterrupt, the command's processes are gone when it arrives.
+        Raises TrialError where it cannot be started or the launcher dies. When an exception arrives, also
+        KeyboardInterrupt, the command's processes are gone.
         """
-        if self._process is None or not self._process.alive:
+        if self._process is None or self._process.closed or self._process.process.poll() is not None:
             self.close()
             self._process = LauncherProcess()
         process = self._process
         try:
-            process.start(command.request())
+            process.start(dataclasses.asdict(command))
             outcome = Outcome(**process.outcome(None if command.timeout_s is None else command.timeout_s + _KILL_S))
             if process.closed:
                 raise TrialError(f"{command.argv[0]} was stopped, as its launcher was")
@@ -135,8 +126,7 @@ class Launcher:
     @property
     def pid(self) -> int | None:
         """Process number of the running command."""
-        process = self._process
-        return None if process is None else process.child
+        return process.child if (process := self._process) else None
 
     def close(self) -> None:
         """End the running command, if any, and the small process; from any thread. ``run`` then raises TrialError."""
@@ -146,10 +136,7 @@ class Launcher:
 
 
 class LineChild:
-    """A process that lives on and answers one line of JSON with one line of JSON.
-
-    After any TrialError it is gone, with its whole tree.
-    """
+    """A process that answers one line of JSON with one line of JSON. After any TrialError it is gone, with its tree."""
 
     def __init__(
         self,
@@ -166,12 +153,12 @@ class LineChild:
         streams = dict.fromkeys(("stdin", "stdout", "stderr"), "inherit")
         with stderr_file.open("ab") as log:
             self._launcher = LauncherProcess(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
-        assert self._launcher.process.stdin is not None
-        assert self._launcher.process.stdout is not None
+        assert self._launcher.process.stdin
+        assert self._launcher.process.stdout
         self._requests = self._launcher.process.stdin
         self._answers = Lines(self._launcher.process.stdout)
         try:
-            self.pid, self.started = self._launcher.start({**command.request(), **streams, "once": True})
+            self.pid, self.started = self._launcher.start({**dataclasses.asdict(command), **streams, "once": True})
             """Its process number, and ``time.perf_counter()`` just before it was started."""
         except BaseException as error:
             self.kill()
@@ -186,10 +173,7 @@ class LineChild:
         self.kill() if error else self.close()
 
     def ask(self, request: Mapping[str, Any], timeout_s: float | None) -> dict[str, Any]:
-        """Send the request and wait for its answer.
-
-        Raises TrialError where the child dies, does not answer in time, or writes anything else.
-        """
+        """The answer to the request. Raises TrialError where the child dies, is late, or writes anything else."""
         if not self._answers.empty():
             self.read(0)  # raises where that is the end of the child
             raise self._failure("it wrote without being asked")
@@ -306,19 +290,13 @@ class LauncherProcess:
             os.close(answer_write)
         self._answers = Lines(os.fdopen(answer_read, "rb"))
 
-    @property
-    def alive(self) -> bool:
-        """Whether it can take a request."""
-        return not self.closed and self.process.poll() is None
-
     def start(self, request: Mapping[str, Any]) -> tuple[int, float]:
-        """Send the request; the number of the process it started, and ``perf_counter`` just before.
+        """Start what is requested: its process number, and ``perf_counter`` just before, which all processes share.
 
-        The counter is the system's, the same in every process. Raises RefusedError where the
-        command cannot be started, TrialError where the launcher fails.
+        Raises RefusedError where the command cannot be started, TrialError where the launcher fails.
         """
         self.child = None
-        data = json.dumps(request).encode() + b"\n"
+        data = json.dumps(request, default=str).encode() + b"\n"  # paths as text
         # Where the launcher is gone, what is read next says so.
         with self._writing, contextlib.suppress(OSError):
             while data and not self.closed:
@@ -394,7 +372,17 @@ class Lines:
 
     def get(self, timeout_s: float | None) -> dict[str, Any]:
         """The next object. Raises queue.Empty, EndedError or GarbageError."""
-        line = self._next(timeout_s)
+        # In short turns: Ctrl-C may be delivered to a thread of a library, and then it does not wake a main thread that
+        # waits for a queue; Python looks for it between two turns.
+        end = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        line = None
+        while line is None:
+            left = end - time.monotonic()
+            try:
+                line = self._queue.get(timeout=max(0.0, min(_TURN_S, left)))
+            except queue.Empty:
+                if left <= 0:
+                    raise
         if not line:
             raise EndedError
         try:
@@ -404,21 +392,6 @@ class Lines:
         if not isinstance(value, dict):
             raise GarbageError(repr(line[:200])[2:-1])
         return value
-
-    def _next(self, timeout_s: float | None) -> bytes:
-        """The next line, waited for in short turns.
-
-        Ctrl-C may be delivered to a thread of a library, and then it does not wake a main thread
-        that waits for a queue; Python looks for it between two turns.
-        """
-        end = None if timeout_s is None else time.monotonic() + timeout_s
-        while True:
-            left = _TURN_S if end is None else end - time.monotonic()
-            try:
-                return self._queue.get(timeout=max(0.0, min(_TURN_S, left)))
-            except queue.Empty:
-                if left <= 0:
-                    raise
 
     def close(self) -> None:
         """Give the pipe back, as soon as its other end is closed; who waits for a line hears of the end."""

@@ -1,7 +1,7 @@
 """The environment that children get: an allow-list, and what the condition sets.
 
-Nothing else comes through, so that both arms find the same, a setting of the user's shell cannot
-decide a measurement, and no secret reaches a child.
+Nothing else comes through: both arms find the same, no setting of the user's shell decides a measurement, and no secret
+reaches a child.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ _KEPT = {
         *("APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "NUMBER_OF_PROCESSORS", "PROCESSOR_.*"),
     ),
 }
-# Variables that decide how ITK and what stands below it run. ITK: read in itkMultiThreaderBase.cxx
-# (NSLOTS before ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS, which wins), itkDynamicLoader and
-# itkObjectFactoryBase (ITK_AUTOLOAD_PATH), itkFFTWGlobalConfiguration, itkNiftiImageIO. The others
-# by their prefix: OpenMP (OMP_, GOMP_, KMP_), TBB, OpenBLAS, MKL, BLIS, macOS' Accelerate, numpy,
-# Python, glibc's allocator and the loader itself.
+# Variables that decide how ITK and what stands below it run. ITK: read in itkMultiThreaderBase.cxx (NSLOTS before
+# ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS, which wins), itkDynamicLoader and itkObjectFactoryBase (ITK_AUTOLOAD_PATH),
+# itkFFTWGlobalConfiguration, itkNiftiImageIO. The others by their prefix: OpenMP (OMP_, GOMP_, KMP_), TBB, OpenBLAS,
+# MKL, BLIS, macOS' Accelerate, numpy, Python, glibc's allocator and the loader itself.
 _DECIDING = re.compile(
     r"(ITK_|NSLOTS$|ELASTIX|OMP_|GOMP_|KMP_|TBB_|OPENBLAS_|GOTO_|MKL_|BLIS_|VECLIB_|NUMEXPR_|NPY_|NUMPY_|PYTHON"
     r"|MALLOC_|GLIBC_TUNABLES$|LD_|DYLD_)"
@@ -39,8 +38,7 @@ def child_environment(
 ) -> dict[str, str]:
     """The whole environment of a child.
 
-    ``extra`` is what the condition sets; ``library_path`` are folders in which the loader looks
-    for the child's libraries first.
+    ``extra`` is what the condition sets; in the folders of ``library_path`` the loader looks first.
     """
     environment = {name: value for name, value in _by_name(parent, system).items() if _is_kept(name, system)}
     environment |= extra
@@ -59,9 +57,8 @@ def removed(parent: Mapping[str, str] = os.environ, system: str = SYSTEM) -> lis
 def itk_environment(machine_threads: int | None, threader: str | None) -> dict[str, str]:
     """Variables that make ITK find so many threads, and use that threader.
 
-    None leaves ITK its own default. ITK reads both once per process. Platform, Pool and TBB are
-    the threader's values (ITK's migration guide for version 5); an unknown word, or TBB in an ITK
-    without it, is ITK's to refuse.
+    None leaves ITK its own default. ITK reads both once per process. Platform, Pool and TBB are the threader's values
+    (ITK's migration guide for version 5); an unknown word, or TBB in an ITK without it, is ITK's to refuse.
     """
     wanted = {
         "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": None if machine_threads is None else str(machine_threads),

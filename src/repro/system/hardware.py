@@ -1,15 +1,15 @@
 """The facts of ``machine`` that Linux, macOS and Windows tell each in its own way.
 
-One function a system, all with the same keys where the system knows the thing; a key that is
-missing is unknown. Files and programs are read through a ``Probe``, so that tests can make up
-machines. Nothing here names the host, the user or a folder of theirs.
+One function a system, all with the same keys where the system knows the thing; a key that is missing is unknown. Files
+and programs are read through a ``Probe``, so that tests can make up machines. Nothing here names the host, the user or
+a folder of theirs.
 """
 
 from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -54,22 +54,24 @@ class Probe:
     exists: Callable[[str], bool] = lambda path: Path(path).exists()
 
 
+HERE = Probe()
+"""This machine."""
+
+
 def describe(system: str, probe: Probe, logical_cores: int) -> dict[str, Any]:
     """Facts that only this system knows how to tell; an unknown system tells none."""
+    facts: dict[str, Any] = {}
     if system == "linux":
-        return _known(linux(probe, logical_cores))
-    if system == "darwin":
-        return _known(macos(probe))
-    if system == "win32":
-        return _known(windows(probe))
-    return {}
+        facts = linux(probe, logical_cores)
+    elif system == "darwin":
+        facts = macos(probe)
+    elif system == "win32":
+        facts = windows(probe)
+    return {key: value for key, value in facts.items() if value not in ("", None)}
 
 
 def unique_id(system: str, probe: Probe) -> str:
-    """What the system itself uses to tell machines apart; empty where there is none.
-
-    Never stored: ``machine`` digests it.
-    """
+    """What the system tells machines apart by; empty where there is none. Never stored: ``machine`` digests it."""
     if system == "linux":
         return probe.read("/etc/machine-id").strip() or probe.read("/var/lib/dbus/machine-id").strip()
     if system == "darwin":
@@ -144,29 +146,28 @@ def _linux_container(probe: Probe) -> str:
 
 
 def cgroup_limits(probe: Probe) -> dict[str, Any]:
-    """The smallest limits of this process's control groups and all above them.
+    """The smallest limits of this process's control groups and all above them; "none" where there is no limit.
 
-    ``cgroup_cpu_cores`` (CPU seconds a second) and ``cgroup_memory_bytes``; "none" where there is
-    no limit. Both versions: Linux' cgroup-v2.rst and cgroup-v1/{memory,cpu}.
+    ``cgroup_cpu_cores`` are CPU seconds a second. Both versions: Linux' cgroup-v2.rst and cgroup-v1/{memory,cpu}.
     """
     cores: list[float] = []
     memory: list[int] = []
-    seen = False
-    for line in probe.read("/proc/self/cgroup").splitlines():
+    hierarchies = probe.read("/proc/self/cgroup").splitlines()
+    for line in hierarchies:
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
-        for group in _upwards(path):
+        below = PurePosixPath(path or "/")
+        for group in (str(step).rstrip("/") for step in (below, *below.parents)):
             if number == "0":
                 texts = probe.read(f"/sys/fs/cgroup{group}/cpu.max"), probe.read(f"/sys/fs/cgroup{group}/memory.max")
             else:
                 texts = _v1_limits(probe, controllers.split(","), group)
-            seen = seen or any(texts)
             quota = re.fullmatch(r"(\d+) (\d+)", texts[0].strip())
             if quota and int(quota[2]):
                 cores.append(int(quota[1]) / int(quota[2]))
             if texts[1].strip().isdecimal() and int(texts[1]) < _V1_UNLIMITED:
                 memory.append(int(texts[1]))
-    if not seen and not probe.read("/proc/self/cgroup"):
+    if not hierarchies:
         return {}
     return {"cgroup_cpu_cores": min(cores, default="none"), "cgroup_memory_bytes": min(memory, default="none")}
 
@@ -184,12 +185,6 @@ def _v1_limits(probe: Probe, controllers: Sequence[str], group: str) -> tuple[st
     if "memory" in controllers:
         return "", probe.read(f"/sys/fs/cgroup/memory{group}/memory.limit_in_bytes")
     return "", ""
-
-
-def _upwards(path: str) -> Iterator[str]:
-    group = PurePosixPath(path or "/")
-    for step in (group, *group.parents):
-        yield "" if str(step) == "/" else str(step)
 
 
 _CORES = ("hw.perflevel0.physicalcpu", "hw.perflevel1.physicalcpu")
@@ -220,6 +215,8 @@ def macos(probe: Probe) -> dict[str, Any]:
     }
 
 
+_WINDOWS_11 = 22000
+"""Its first build; the registry goes on to call it Windows 10."""
 # winnt.h: GUID_TYPICAL_POWER_SAVINGS, GUID_MIN_POWER_SAVINGS, GUID_MAX_POWER_SAVINGS
 _POWER_PLANS = {
     "381b4222-f694-41f0-9685-ff5bb260df2e": "balanced",
@@ -233,20 +230,19 @@ def windows(probe: Probe) -> dict[str, Any]:
     version = r"HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion"
     description = r"HKLM\HARDWARE\DESCRIPTION\System"
     product = _registry(probe, rf"{description}\BIOS", "SystemProductName")
+    virtual = re.search(r"virtual|vmware|kvm|qemu|hvm", product, re.IGNORECASE)
     scheme = _search(
         r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", probe.run(["powercfg", "/getactivescheme"]).lower()
     )
-    build = _registry(probe, version, "CurrentBuild")
+    name, build = _registry(probe, version, "ProductName"), _registry(probe, version, "CurrentBuild")
+    if build.isdecimal() and int(build) >= _WINDOWS_11:
+        name = name.replace("Windows 10", "Windows 11")
     return {
         "os": "Windows",
-        "os_version": f"{_windows_name(_registry(probe, version, 'ProductName'), build)} build {build}"
-        if build
-        else "",
+        "os_version": f"{name} build {build}" if build else "",
         "kernel": build,
         "cpu": _registry(probe, rf"{description}\CentralProcessor\0", "ProcessorNameString"),
-        "virtualization": (product if re.search(r"virtual|vmware|kvm|qemu|hvm", product, re.IGNORECASE) else "none")
-        if product
-        else "",
+        "virtualization": product if virtual or not product else "none",
         "container": "none",
         "power_plan": _POWER_PLANS.get(scheme, "custom" if scheme else ""),
         "long_paths": {"0x1": "on", "0x0": "off"}.get(
@@ -256,15 +252,6 @@ def windows(probe: Probe) -> dict[str, Any]:
         "cgroup_cpu_cores": "none",
         "cgroup_memory_bytes": "none",
     }
-
-
-_WINDOWS_11 = 22000
-"""Its first build; the registry goes on to call it Windows 10."""
-
-
-def _windows_name(product: str, build: str) -> str:
-    newer = build.isdecimal() and int(build) >= _WINDOWS_11
-    return product.replace("Windows 10", "Windows 11") if newer else product
 
 
 def _registry(probe: Probe, key: str, value: str) -> str:
@@ -279,7 +266,3 @@ def _search(pattern: str, text: str) -> str:
 
 def _on_off(text: str, on: str = "1", off: str = "0") -> str:
     return {on: "on", off: "off"}.get(text.strip(), "")
-
-
-def _known(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in facts.items() if value not in ("", None)}

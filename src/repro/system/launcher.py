@@ -1,13 +1,12 @@
 """Launch commands one at a time and time them, from a process that stays small.
 
-Run as ``python -I -S launcher.py CONTROL ANSWER``: standard library only, nothing of the project
-but its neighbours ``used`` and ``unix`` or ``windows``. The process that runs a benchmark
-is fat (tables, plots, statistics); a child started from it would carry the parent's
-peak memory into its own ``ru_maxrss`` (Linux keeps the peak of the image that called ``exec``),
-and its threads would disturb the timing. So the fat process asks this thin one.
+Run as ``python -I -S launcher.py CONTROL ANSWER``: standard library only, nothing of the project but its neighbours
+``used`` and ``unix`` or ``windows``. The process that runs a benchmark is fat (tables, plots, statistics); a child
+started from it would carry the parent's peak memory into its own ``ru_maxrss`` (Linux keeps the peak of the image that
+called ``exec``), and its threads would disturb the timing. So the fat process asks this thin one.
 
-CONTROL and ANSWER are two pipes (file descriptors; handles on Windows). On CONTROL come requests,
-one JSON object a line (``children.py`` writes them):
+CONTROL and ANSWER are two pipes (file descriptors; handles on Windows). On CONTROL come requests, one JSON object a
+line (``children.py`` writes them):
 
     argv, env, cwd, stdin/stdout/stderr (a path, "inherit", or null for nothing), timeout_s,
     memory_limit_bytes, output_limit_bytes, once
@@ -19,6 +18,7 @@ child and this process.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -27,8 +27,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-Request = dict[str, Any]
-Answer = dict[str, Any]
+Message = dict[str, Any]
 
 
 def main(control: int, answer: int) -> int:
@@ -43,12 +42,11 @@ def main(control: int, answer: int) -> int:
     return 0
 
 
-def _answer(host: Any, request: Request, started: Callable[[int, float], None]) -> Answer:
+def _answer(host: Any, request: Message, started: Callable[[int, float], None]) -> Message:
     try:
-        outcome: Answer = host.run(request, started)
+        return dict(host.run(request, started))
     except Exception as error:  # the parent has to hear of it, whatever it is
         return {"error": f"{type(error).__name__}: {error}"}
-    return outcome
 
 
 def _host(control: int) -> Any:
@@ -59,13 +57,11 @@ def _host(control: int) -> Any:
     return importlib.import_module("unix").Host(control, used.of_rusage)
 
 
-def _send(pipe: int, message: Answer) -> None:
+def _send(pipe: int, message: Message) -> None:
     data = json.dumps(message).encode() + b"\n"
-    try:
+    with contextlib.suppress(OSError):  # the parent is gone; the end of the control pipe says so too
         while data:
             data = data[os.write(pipe, data) :]
-    except OSError:
-        pass  # the parent is gone; the end of the control pipe says so too
 
 
 def _descriptors(words: list[str]) -> list[int]:

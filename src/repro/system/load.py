@@ -34,14 +34,6 @@ class Snapshot:
     """CPU seconds of this process, its children not counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Cores kept busy by others, on average over a span."""
-
-    other_cores: float
-    stolen_cores: float
-
-
 def snapshot() -> Snapshot | None:
     """The counters now."""
     try:
@@ -54,30 +46,21 @@ def snapshot() -> Snapshot | None:
     return Snapshot(time.perf_counter(), busy_s, times.get("steal", 0.0), time.process_time())
 
 
-def between(before: Snapshot | None, after: Snapshot | None, children_s: float | None) -> Load | None:
-    """The load by others between two snapshots.
-
-    ``children_s`` are the user and system seconds that our children used in between; None where
-    they are unknown, and then so is the load.
-    """
-    if before is None or after is None or children_s is None or after.at_s <= before.at_s:
-        return None
-    span_s = after.at_s - before.at_s
-    other_s = after.busy_s - before.busy_s - (after.own_s - before.own_s) - children_s
-    return Load(max(0.0, other_s / span_s), max(0.0, (after.stolen_s - before.stolen_s) / span_s))
-
-
 def by_others(before: Snapshot | None, after: Snapshot | None, facts: Mapping[str, Any]) -> dict[str, float]:
-    """The load by others in a trial, as fields of its measurement; none where the child's own share is not known whole.
+    """Cores that others kept busy in a trial, on average, as fields of its measurement.
 
-    ``facts`` are the fields that are known. Where a worker loaded ahead of what wall_s times, its CPU seconds
-    of then are not in them.
+    None where the child's own share is not known whole: ``facts`` are the fields that are known, and where a worker
+    loaded ahead of what wall_s times, its CPU seconds of then are not in them.
     """
     user_s, system_s = facts.get("user_s"), facts.get("system_s")
-    if user_s is None or system_s is None or facts.get("load_s", facts["wall_s"]) != facts["wall_s"]:
+    if before is None or after is None or user_s is None or system_s is None:
         return {}
-    others = between(before, after, user_s + system_s)
-    return {} if others is None else {"other_cores": others.other_cores, "stolen_cores": others.stolen_cores}
+    if facts.get("load_s", facts["wall_s"]) != facts["wall_s"]:
+        return {}
+    span_s = after.at_s - before.at_s
+    other_s = after.busy_s - before.busy_s - (after.own_s - before.own_s) - user_s - system_s
+    stolen_s = after.stolen_s - before.stolen_s
+    return {"other_cores": max(0.0, other_s / span_s), "stolen_cores": max(0.0, stolen_s / span_s)}
 
 
 # ---- all processes of a tree together

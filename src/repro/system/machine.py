@@ -13,7 +13,6 @@ import re
 import secrets
 import sysconfig
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ import psutil
 from repro.errors import ConfigError
 from repro.paths import ROOT, shown
 from repro.system import environment, hardware
-from repro.system.hardware import Probe
+from repro.system.hardware import HERE, Probe
 from repro.system.platforms import SYSTEM, current_platform
 
 UNKNOWN = "unknown"
@@ -43,13 +42,13 @@ _KEYS = (
 )
 
 
-def fingerprint(system: str = SYSTEM, probe: Probe | None = None) -> dict[str, Any]:
+def fingerprint(system: str = SYSTEM, probe: Probe = HERE) -> dict[str, Any]:
     """Everything about this machine that a reader of a measurement may ask for.
 
     Ready for JSON; takes some tenths of a second at most, so it is for the start of a session.
     Sizes are bytes, ``max_mhz`` MHz. ``usable_cores`` are those this process may run on.
     """
-    facts = _facts() | hardware.describe(system, probe or Probe(), os.cpu_count() or 1)
+    facts = _facts() | hardware.describe(system, probe, os.cpu_count() or 1)
     return {key: facts.get(key, UNKNOWN) for key in _KEYS} | state(system)
 
 
@@ -81,35 +80,38 @@ def _power() -> dict[str, Any]:
 
 def physical_cores() -> int:
     """The physical cores, or the logical ones where those are unknown."""
-    return _physical_cores() or os.cpu_count() or 1
+    return _attempt(psutil, "cpu_count", logical=False) or os.cpu_count() or 1
 
 
-def machine_name(system: str = SYSTEM, probe: Probe | None = None, id_file: Path = ID_FILE) -> str:
+def machine_name(system: str = SYSTEM, probe: Probe = HERE, id_file: Path = ID_FILE) -> str:
     """A short name that stays with the machine and this checkout, such as "linux-64-epyc-2c-1a2b3c4d".
 
     The last part digests the processor and ``identity``. Raises ConfigError as ``identity`` does.
     """
-    probe = probe or Probe()
     cpu = str(hardware.describe(system, probe, 0).get("cpu", "")) or platform.processor()
     cores = physical_cores()
     told = _digest(identity(system, probe, id_file), cpu, platform.machine(), str(cores))
     return f"{current_platform()}-{slug(cpu)}-{cores}c-{told[:8]}"
 
 
-def identity(system: str = SYSTEM, probe: Probe | None = None, id_file: Path = ID_FILE) -> str:
+def identity(system: str = SYSTEM, probe: Probe = HERE, id_file: Path = ID_FILE) -> str:
     """32 hex digits that tell this machine and checkout from all others, also from a clone of the machine.
 
     They digest the random number of ``ID_FILE`` and what the system itself tells machines apart by; neither leaves
     the machine, so that nobody else can make lines of this identity. Raises ConfigError where the file cannot be made.
     """
     try:
-        number = _random_number(id_file)
+        if not id_file.is_file():
+            temporary = id_file.with_name(f"{id_file.name}.{os.getpid()}")
+            temporary.write_text(secrets.token_hex(16) + "\n", encoding="ascii")
+            temporary.replace(id_file)
+        number = id_file.read_text(encoding="ascii").strip()
     except OSError as error:
         raise ConfigError(
             f"{shown(id_file)}: cannot be made, and no machine has a name without it: {error.strerror}; "
             "measure from a checkout of your own"
         ) from error
-    return _digest(number, hardware.unique_id(system, probe or Probe()))[:32]
+    return _digest(number, hardware.unique_id(system, probe))[:32]
 
 
 def slug(cpu: str) -> str:
@@ -131,8 +133,8 @@ def _facts() -> dict[str, Any]:
     """What psutil and Python know on every system."""
     mhz, memory, swap = (_attempt(psutil, name) for name in ("cpu_freq", "virtual_memory", "swap_memory"))
     affinity = _attempt(psutil.Process(), "cpu_affinity")
-    physical, logical = _physical_cores(), os.cpu_count()
-    facts: Mapping[str, Any] = {
+    physical, logical = _attempt(psutil, "cpu_count", logical=False), os.cpu_count()
+    facts = {
         "platform": current_platform(),
         "arch": platform.machine(),
         "libc": " ".join(platform.libc_ver()),
@@ -171,29 +173,13 @@ def _python_options() -> list[str]:
 _ERRORS = (AttributeError, OSError, NotImplementedError, RuntimeError, ValueError, psutil.Error)
 
 
-def _attempt(owner: Any, name: str) -> Any:
+def _attempt(owner: Any, name: str, **options: Any) -> Any:
     """What psutil's function says; None where this system has it not, or it fails here (as performance counters do)."""
     try:
-        return getattr(owner, name)()
+        return getattr(owner, name)(**options)
     except _ERRORS:
         return None
-
-
-def _physical_cores() -> int | None:
-    try:
-        found: int | None = psutil.cpu_count(logical=False)
-    except _ERRORS:
-        return None
-    return found
 
 
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\n".join((_SALT, *parts)).encode()).hexdigest()
-
-
-def _random_number(file: Path) -> str:
-    if not file.is_file():
-        temporary = file.with_name(f"{file.name}.{os.getpid()}")
-        temporary.write_text(secrets.token_hex(16) + "\n", encoding="ascii")
-        temporary.replace(file)
-    return file.read_text(encoding="ascii").strip()

@@ -32,16 +32,6 @@ def can_fork_loaded(system: str = SYSTEM) -> bool:
     return system == "linux"
 
 
-def can_empty_file_cache(system: str = SYSTEM) -> bool:
-    """Whether `filecache` works: elsewhere it takes an administrator."""
-    return system == "linux"
-
-
-def keeps_certificates(system: str = SYSTEM) -> bool:
-    """Whether the certificates that the machine trusts are kept by the system, not in files."""
-    return system == "win32"
-
-
 def executable_name(name: str, system: str = SYSTEM) -> str:
     """The file name of a program: "elastix.exe" on Windows, "elastix" elsewhere."""
     return f"{name}.exe" if system == "win32" else name

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 from repro.system.platforms import SYSTEM
 
-_SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def speak_utf8(*streams: TextIO | None) -> None:
@@ -62,22 +62,10 @@ def ending_with_us(*, politely: bool = False, system: str = SYSTEM) -> Callable[
     """
     if sys.platform == "win32" or system != "linux":
         return None
-    prctl, number = _prctl(), signal.SIGTERM if politely else signal.SIGKILL
+    import ctypes  # the command line starts without it
+
+    prctl, number = ctypes.CDLL(None).prctl, signal.SIGTERM if politely else signal.SIGKILL
     return lambda: prctl(_SET_PDEATHSIG, number, 0, 0, 0)
-
-
-def adopt_orphans(system: str = SYSTEM) -> None:
-    """On Linux, become the parent of descendants whose own parent has ended, so that none is overlooked."""
-    if system == "linux":
-        _prctl()(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def reap() -> None:
-    """Take note of children that have ended, as a parent has to; Windows has no such duty."""
-    if sys.platform != "win32":
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
 
 
 def try_lock(descriptor: int) -> bool:
@@ -94,10 +82,3 @@ def try_lock(descriptor: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _prctl() -> Callable[..., int]:
-    import ctypes  # the command line starts without it
-
-    function: Callable[..., int] = ctypes.CDLL(None).prctl
-    return function

@@ -31,15 +31,12 @@ PR_SET_CHILD_SUBREAPER = 36
 class Host:
     """Starts, watches and ends children on Linux and macOS.
 
-    One thread: a signal wakes ``select`` through a pipe, so that the end of a child is seen at
-    once, without polling, and so that forking is safe.
+    One thread: a signal wakes ``select`` through a pipe, so that the end of a child is seen at once, without polling,
+    and forking is safe.
     """
 
     def __init__(self, control: int, used: Callable[[Any], Message]) -> None:
-        """Take over the control pipe and the signals of this process.
-
-        ``used`` is ``used.of_rusage``.
-        """
+        """Take over the control pipe and the signals of this process; ``used`` is ``used.of_rusage``."""
         self.used = used
         self.control = control
         self.buffer = b""
@@ -88,14 +85,12 @@ class Host:
         wall_s = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         self._sweep(process.pid)
-        used = self.used(rusage)
         return {
             "exit_status": process.returncode if process.returncode >= 0 else None,
             "signal": -process.returncode if process.returncode < 0 else None,
             "timed_out": timed_out,
             "wall_s": wall_s,
-            "peak_bytes": used["peak_bytes"],
-            **used["usage"],
+            **self.used(rusage),
         }
 
     def _wait(self, pid: int, deadline: float | None) -> tuple[bool, int, resource.struct_rusage]:
@@ -153,8 +148,8 @@ class Host:
                 os.waitpid(child, 0)
 
 
-# RLIMIT_DATA counts what a process can write to, since Linux 4.7; RLIMIT_AS would also count
-# libraries and reserved address space. macOS enforces neither.
+# RLIMIT_DATA counts what a process can write to, since Linux 4.7; RLIMIT_AS would also count libraries and reserved
+# address space. macOS enforces neither.
 _MEMORY_LIMIT = resource.RLIMIT_DATA if sys.platform == "linux" else None
 _FILE_LIMIT = resource.RLIMIT_FSIZE
 _STREAMS = (("stdin", "rb"), ("stdout", "wb"), ("stderr", "ab"))

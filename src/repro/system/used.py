@@ -1,7 +1,7 @@
 """What processes have used: CPU seconds, memory, context switches, reading from the disk.
 
-Standard library only and nothing of the project, so that a worker and the launcher can import
-this file alone. What a system does not tell is None, never 0.
+Standard library only and nothing of the project: a worker and the launcher import this file alone. What a system does
+not tell is None, never 0.
 """
 
 from __future__ import annotations
@@ -19,15 +19,13 @@ def usage() -> Usage:
 
     Keys: ``user_s``, ``system_s``, ``voluntary_switches``, ``involuntary_switches``.
     """
-    used: Usage = _of_this_process()["usage"]
-    return used
+    return {name: value for name, value in _of_this_process().items() if name != "peak_bytes"}
 
 
 def peak_bytes(status: str = "/proc/self/status", system: str = sys.platform) -> int | None:
     """Largest resident size of this process so far, in bytes.
 
-    Linux: VmHWM, which belongs to the program that runs now; ``ru_maxrss`` would start from the
-    peak of the process that launched it.
+    Linux: VmHWM, that of the program that runs now; ``ru_maxrss`` would start from the peak of what launched it.
     """
     if system in ("win32", "darwin"):
         peak: int | None = _of_this_process()["peak_bytes"]
@@ -51,14 +49,12 @@ def _told(file: str, name: str) -> int | None:
 
 
 def of_rusage(used: Any, system: str = sys.platform) -> dict[str, Any]:
-    """What ``getrusage`` and ``wait4`` say on Linux and macOS: ``usage`` as of ``usage()``, and ``peak_bytes``."""
+    """What ``getrusage`` and ``wait4`` say on Linux and macOS: the keys of ``usage()``, and ``peak_bytes``."""
     return {
-        "usage": {
-            "user_s": used.ru_utime,
-            "system_s": used.ru_stime,
-            "voluntary_switches": used.ru_nvcsw,
-            "involuntary_switches": used.ru_nivcsw,
-        },
+        "user_s": used.ru_utime,
+        "system_s": used.ru_stime,
+        "voluntary_switches": used.ru_nvcsw,
+        "involuntary_switches": used.ru_nivcsw,
         "peak_bytes": used.ru_maxrss * (1 if system == "darwin" else 1024),  # getrusage(2): bytes on macOS, else KiB
     }
 
@@ -83,8 +79,7 @@ class _MemoryCounters(ctypes.Structure):
 def of_windows_process(handle: int, kernel32: Any = None) -> dict[str, Any]:
     """The same of any Windows process, also an ended one whose handle is still open.
 
-    Keys: ``usage`` as of ``usage()``, and ``peak_bytes``, the peak of its working set. Windows
-    does not count context switches per process.
+    ``peak_bytes`` is the peak of its working set. Windows does not count context switches per process.
     """
     kernel32 = kernel32 or vars(ctypes)["WinDLL"]("kernel32")
     process = ctypes.c_void_p(handle)
@@ -93,12 +88,10 @@ def of_windows_process(handle: int, kernel32: Any = None) -> dict[str, Any]:
     counters = _MemoryCounters(cb=ctypes.sizeof(_MemoryCounters))
     counted = kernel32.K32GetProcessMemoryInfo(process, ctypes.byref(counters), counters.cb)
     return {
-        "usage": {
-            "user_s": user.value / _FILETIME_PER_S if timed else None,
-            "system_s": system.value / _FILETIME_PER_S if timed else None,
-            "voluntary_switches": None,
-            "involuntary_switches": None,
-        },
+        "user_s": user.value / _FILETIME_PER_S if timed else None,
+        "system_s": system.value / _FILETIME_PER_S if timed else None,
+        "voluntary_switches": None,
+        "involuntary_switches": None,
         "peak_bytes": counters.PeakWorkingSetSize if counted else None,
     }
 

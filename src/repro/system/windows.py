@@ -1,9 +1,8 @@
 """The launcher's part on Windows: children in job objects.
 
-A job object holds a child with everything it starts, bounds its memory, and ends it all when the
-last handle to the job is closed - also when this process is terminated, so nothing survives.
-Standard library only; imported by ``launcher.py`` alone. The libraries of Windows are arguments,
-so that tests on other systems can follow the calls.
+A job object holds a child with everything it starts, bounds its memory, and ends it all when the last handle to the job
+is closed - also when this process is terminated, so nothing survives. Standard library only; imported by
+``launcher.py`` alone. The libraries of Windows are arguments, so that tests on other systems can follow the calls.
 """
 
 from __future__ import annotations
@@ -140,15 +139,12 @@ class Host:
                 timed_out = True
                 job.terminate()
                 process.wait()
-            wall_s = time.perf_counter() - start
-            used = self._used(handle, self._kernel32)
             return {
                 "exit_status": process.returncode,
                 "signal": None,
                 "timed_out": timed_out,
-                "wall_s": wall_s,
-                "peak_bytes": used["peak_bytes"],
-                **used["usage"],
+                "wall_s": time.perf_counter() - start,
+                **self._used(handle, self._kernel32),
             }
 
     def _read(self, control: int) -> None:
