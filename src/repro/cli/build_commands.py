@@ -65,7 +65,7 @@ def pairs(
     catalogue = load_catalogue()
     facts = [dataclasses.asdict(pair) | state_of(catalogue, pair) for pair in catalogue.pairs.values()]
     if releases:
-        in_pairs = {name for pair in catalogue.pairs.values() for name in parts(pair)}
+        in_pairs = {part for name in catalogue.pairs for part in parts(catalogue, name)}
         facts += [
             {"name": name, build.path: name, "python": build.python} | state_of(catalogue, name)
             for name, build in catalogue.builds.items()
@@ -93,9 +93,10 @@ def pairs(
     return errors.EXIT_USAGE if problems else errors.EXIT_OK
 
 
-def parts(pair: Pair) -> list[str]:
-    """The names of the builds of a pair."""
-    return [name for name in (pair.cli, pair.api, pair.sitk) if name]
+def parts(catalogue: Catalogue, name: str) -> list[str]:
+    """The names of the builds of a pair; any other name stands for itself."""
+    pair = catalogue.pairs.get(name)
+    return [part for part in (pair.cli, pair.api, pair.sitk) if part] if pair else [name]
 
 
 def state_of(catalogue: Catalogue, what: Pair | str) -> dict[str, str]:
@@ -146,12 +147,11 @@ def fetch(
     from repro.system.platforms import current_platform
 
     catalogue = load_catalogue()
-    wanted = named_builds(catalogue, names)
+    wanted = {part: catalogue.build(part) for name in names or catalogue.pairs for part in parts(catalogue, name)}
     if releases:
-        wanted += [name for name in catalogue.builds if name not in wanted]
+        wanted |= catalogue.builds
     failed: dict[str, FetchError] = {}
-    for name in wanted:
-        build = catalogue.builds[name]
+    for name, build in wanted.items():
         if not names and current_platform() in build.unavailable:
             continue
         try:
@@ -181,17 +181,6 @@ def reasons(failed: Mapping[str, Exception], *, verbose: bool = False) -> list[s
     return found
 
 
-def named_builds(catalogue: Catalogue, names: list[str] | None) -> list[str]:
-    """The builds of these builds and pairs; none named: of all pairs. Raises ConfigError on an unknown one."""
-    found: dict[str, None] = {}
-    for name in names or catalogue.pairs:
-        if name in catalogue.pairs:
-            found |= dict.fromkeys(parts(catalogue.pairs[name]))
-        else:
-            found[catalogue.build(name).name] = None
-    return [*found]
-
-
 def inspect(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[BUILD|PAIR]...", help="Builds or pairs; none: all that are here.")
@@ -211,10 +200,8 @@ def inspect(
 
     catalogue = load_catalogue()
     if names:
-        wanted = [
-            part for name in names for part in (parts(catalogue.pairs[name]) if name in catalogue.pairs else [name])
-        ]
-        builds = [given.resolve(name, itk=itk, offline=offline, say=say) for name in dict.fromkeys(wanted)]
+        wanted = dict.fromkeys(part for name in names for part in parts(catalogue, name))
+        builds = [given.resolve(name, itk=itk, offline=offline, say=say) for name in wanted]
     else:
         builds = builds_here(catalogue)
     if not builds:
@@ -255,10 +242,8 @@ def execute(
         raise ConfigError(
             f"exec {name}: there is no command; write it as: {text.command(f'exec {name} -- python script.py')}"
         )
-    catalogue = load_catalogue()
-    names = parts(catalogue.pairs[name])[:2] if name in catalogue.pairs else [name]
     environment: Mapping[str, str] = os.environ
-    for one in names:
+    for one in parts(load_catalogue(), name)[:2]:
         environment = given.resolve(one, say=say).environment_for_user(environment)
     return run_in(environment, command)
 
