@@ -82,13 +82,13 @@ class MeasuredCondition:
     @cached_property
     def order(self) -> tuple[Any, ...]:
         """Machine, names, then time."""
-        line, started = self.record.line, min(one.started_utc for one in self.record.measurements)
+        line = self.record.line
         names = natural(line.comparison), line.experiment, natural(line.condition.name)
-        return self.record.session.machine, *names, started, line.key
+        return self.record.session.machine, *names, self.record.measurements[0].started_utc, line.key
 
     @cached_property
     def lives(self) -> dict[tuple[str, int], list[Measurement]]:
-        """Life and block -> its trials."""
+        """Life and block -> its trials, in the order of measuring."""
         found: dict[tuple[str, int], list[Measurement]] = {}
         for one in self.record.measurements:
             found.setdefault((one.life, one.block), []).append(one)
@@ -96,12 +96,11 @@ class MeasuredCondition:
 
     @cached_property
     def counted(self) -> list[tuple[str, int]]:
-        """The lives that count, as they were measured: whole ones; of a block without failures no others."""
+        """The lives that count: whole ones; of a block without failures no others."""
         whole = {(one.life, one.block) for one in self.record.blocks} & self.lives.keys()
         good = {place for place in whole if all(one.status == "ok" for one in self.lives[place])}
         made_good = {block for _, block in good}
-        found = [place for place in whole if place in good or place[1] not in made_good]
-        return sorted(found, key=lambda place: (min(one.started_utc for one in self.lives[place]), place))
+        return [place for place in self.lives if place in whole and (place in good or place[1] not in made_good)]
 
     @cached_property
     def rounds(self) -> Mapping[_RoundKey, Round]:
@@ -116,18 +115,15 @@ class MeasuredCondition:
     @cached_property
     def log_ratios(self) -> dict[_RoundKey, float]:
         """Of each complete round that is measured."""
-        found = {}
-        for place, its in self.rounds.items():
-            ratio = stats.round_log_ratio({side: one.wall_s or 0.0 for side, one in its.items()}) if place[2] else None
-            if ratio is not None:
-                found[place] = ratio
-        return found
+        seconds = {place: {side: one.wall_s or 0.0 for side, one in its.items()} for place, its in self.rounds.items()}
+        found = {place: stats.round_log_ratio(its) for place, its in seconds.items() if place[2]}
+        return {place: ratio for place, ratio in found.items() if ratio is not None}
 
     @cached_property
     def blocks(self) -> stats.Blocks:
         """Block, numbered in the order of measuring, to log ratios of its rounds."""
         found: dict[tuple[str, int], list[float]] = {place: [] for place in self.counted}
-        for (life, block, _), ratio in sorted(self.log_ratios.items(), key=lambda its: its[0][2]):
+        for (life, block, _), ratio in self.log_ratios.items():
             found[life, block].append(ratio)
         return dict(enumerate(found.values(), 1))
 
@@ -296,8 +292,8 @@ class MeasuredCondition:
         """The trials, life by life in the order of measuring."""
         line, machine, counted = self.record.line, self.record.session.machine, set(self.counted)
         builds = {side: line.condition.arm(side).build.name for side in SIDES}
-        for place in sorted(self.lives, key=lambda its: (min(one.started_utc for one in self.lives[its]), its)):
-            for one in sorted(self.lives[place], key=lambda its: (its.phase != "start", its.round, its.position)):
+        for place, trials in self.lives.items():
+            for one in sorted(trials, key=lambda its: (its.phase != "start", its.round, its.position)):
                 its_round = (*place, one.round)
                 distance = self.distances.get(its_round)
                 yield TrialRow(

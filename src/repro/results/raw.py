@@ -72,6 +72,7 @@ class ConditionRecord:
     line: ConditionLine
     """The last: it says how many blocks were asked for."""
     measurements: list[Measurement]
+    """In the order of measuring."""
     agreements: list[AgreementLine]
     blocks: list[BlockLine]
 
