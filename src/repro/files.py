@@ -70,7 +70,10 @@ def read_toml(file: Path, kind: type[T]) -> T:
     except OSError as error:
         raise ConfigError(f"{shown(file)}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # pydantic's and tomllib's are ValueErrors
-        raise ConfigError(f"{shown(file)}: {_in_words(error)}") from error
+        from pydantic import ValidationError
+
+        why = problem(error) if isinstance(error, ValidationError) else f"is not valid TOML: {error}"
+        raise ConfigError(f"{shown(file)}: {why}") from error
 
 
 def read_json(file: Path, kind: type[T]) -> T:
@@ -89,15 +92,6 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(kind)
-
-
-def _in_words(error: Exception) -> str:
-    """The first problem that pydantic found, with the key it is under."""
-    from pydantic import ValidationError
-
-    if not isinstance(error, ValidationError):
-        return f"is not valid TOML: {error}"
-    return problem(error)
 
 
 def problem(error: ValidationError) -> str:

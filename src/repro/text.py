@@ -44,13 +44,18 @@ def utc_now() -> str:
 
 
 def ratio(value: float | None) -> str:
-    """A ratio with three significant digits: 10.9, 1.02, 0.98."""
-    return _digits(value)
+    """A ratio, or seconds without their unit, with three significant digits: 10.9, 1.02, 0.083."""
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    size = abs(value)
+    if size >= 1e6 or 0 < size < 1e-3:
+        return f"{value:.2e}"
+    if size >= 99.95:
+        return f"{value:,.0f}"
+    return f"{value:.{1 if size >= 9.995 else 2 if size >= 0.0995 else 3}f}"
 
 
-def seconds(value: float | None) -> str:
-    """Seconds with three significant digits and no unit: 21.9, 2.05, 0.083."""
-    return _digits(value)
+seconds = ratio
 
 
 def duration(seconds: float | None) -> str:
@@ -75,17 +80,6 @@ def estimate(found: Estimate | None) -> str:
     if found.low is None or found.high is None:
         return ratio(found.value)
     return f"{ratio(found.value)} [{ratio(found.low)}, {ratio(found.high)}]"
-
-
-def _digits(value: float | None) -> str:
-    if value is None or not math.isfinite(value):
-        return UNKNOWN
-    size = abs(value)
-    if size >= 1e6 or 0 < size < 1e-3:
-        return f"{value:.2e}"
-    if size >= 99.95:
-        return f"{value:,.0f}"
-    return f"{value:.{1 if size >= 9.995 else 2 if size >= 0.0995 else 3}f}"
 
 
 # ---- words

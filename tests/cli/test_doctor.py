@@ -86,11 +86,6 @@ def test_powersave_of_a_driver_that_lets_the_processor_choose_is_put_mildly() ->
     assert "quickly" in found.why
 
 
-def test_a_python_that_is_too_old_is_said() -> None:
-    (found,) = troubles(QUIET, Setup(python=(3, 10)))
-    assert "Python 3.10" in found.what
-
-
 def test_a_folder_with_letters_outside_of_ascii_is_warned_of() -> None:
     (found,) = troubles(QUIET, Setup(root=Path("/home/José/repro")))
     assert "outside of ASCII" in found.what
@@ -137,4 +132,4 @@ def test_a_machine_that_tells_nothing_is_no_error() -> None:
 
 
 def test_the_real_machine_is_judged() -> None:
-    assert checks(machine.fingerprint(), doctor.look_around({}, {}))
+    assert checks(machine.fingerprint(), READY)

@@ -151,7 +151,7 @@ def test_a_typing_error_in_an_option_is_found_before_anything_is_fetched(
     repro: Repro, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetched: list[str] = []
-    monkeypatch.setattr("repro.cli.work.Builds.get", lambda _, name: fetched.append(name))
+    monkeypatch.setattr("repro.cli.work.get_build", lambda name, *_: fetched.append(name))
     for arguments in (("bench-all", "--experimnt", "aa"), ("bench-all", "--experiment", "no"), ("bench", "0.9-9.9")):
         assert repro(*arguments).status == 2
     assert fetched == []

@@ -135,7 +135,7 @@ def make(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     monkeypatch.setattr(work, "DEFAULT", ("made-up",))
     monkeypatch.setattr(work, "QUICK", ("made-up",))
     monkeypatch.setattr("repro.cli.measure_commands.COMPARE", "made-up")
-    monkeypatch.setattr(work.Builds, "_get", lambda _, name: house.build(name))
+    monkeypatch.setattr(work, "get_build", lambda name, *_: house.build(name))
     monkeypatch.setattr(given, "resolve", lambda name, **_: house.build(name))
     monkeypatch.setattr("repro.system.interrupts.listen", lambda stop, say: stops.append(stop))
     monkeypatch.setattr(session, "make_arm", arm)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -61,31 +63,29 @@ def pairs(
     from repro.system.platforms import current_platform
 
     catalogue = load_catalogue()
-    states = {pair.name: state_of(catalogue, pair) for pair in catalogue.pairs.values()}
-    facts = [
-        {**dataclasses.asdict(pair), "state": states[pair.name][0], "reason": states[pair.name][1]}
-        for pair in catalogue.pairs.values()
-    ]
-    rows = [(one["name"], one["cli"], one["api"], one["sitk"] or "", one["python"], one["state"]) for one in facts]
+    facts = [dataclasses.asdict(pair) | state_of(catalogue, pair) for pair in catalogue.pairs.values()]
     if releases:
-        in_pairs = {name for pair in catalogue.pairs.values() for name in parts(pair)}
-        for other in (one for one in catalogue.builds.values() if one.name not in in_pairs):
-            state, reason = state_of(catalogue, other.name)
-            facts.append({"name": other.name, "python": other.python, "state": state, "reason": reason})
-            rows.append((other.name, "", other.name, "", other.python, state))
+        in_pairs = {part for name in catalogue.pairs for part in parts(catalogue, name)}
+        facts += [
+            {"name": name, build.path: name, "python": build.python} | state_of(catalogue, name)
+            for name, build in catalogue.builds.items()
+            if name not in in_pairs
+        ]
     if as_json:
         show_json(facts)
     else:
         missing = NOT_FETCHED in {one["state"] for one in facts}
         remark = f"What is not fetched is fetched when it is needed, or now: {text.command('fetch')}" if missing else ""
-        heads = ("pair", "executable", "itk-elastix", "SimpleITK", "Python", f"on {current_platform()}")
-        show(Table("Pairs", heads, rows, remark))
+        heads = {"name": "pair", "cli": "executable", "api": "itk-elastix", "sitk": "SimpleITK", "python": "Python"}
+        heads["state"] = f"on {current_platform()}"
+        rows = [[one.get(key) or "" for key in heads] for one in facts]
+        show(Table("Pairs", [*heads.values()], rows, remark))
         for one in facts:
             if one["reason"] and (verbose or one["state"] == NOT_HERE):
                 say(f"{one['name']}: {one['reason']}")
     if not verify:
         return errors.EXIT_OK
-    here = [build for name in catalogue.builds if (build := _loaded(name))] + installed.own_builds()
+    here = builds_here(catalogue)
     problems = [problem for build in here for problem in installed.verify(build)]
     for problem in problems:
         say(problem)
@@ -93,13 +93,14 @@ def pairs(
     return errors.EXIT_USAGE if problems else errors.EXIT_OK
 
 
-def parts(pair: Pair) -> list[str]:
-    """The names of the builds of a pair."""
-    return [name for name in (pair.cli, pair.api, pair.sitk) if name]
+def parts(catalogue: Catalogue, name: str) -> list[str]:
+    """The names of the builds of a pair; any other name stands for itself."""
+    pair = catalogue.pairs.get(name)
+    return [part for part in (pair.cli, pair.api, pair.sitk) if part] if pair else [name]
 
 
-def state_of(catalogue: Catalogue, what: Pair | str) -> tuple[str, str]:
-    """How far a pair or a build is, and why it is not ready.
+def state_of(catalogue: Catalogue, what: Pair | str) -> dict[str, str]:
+    """How far a pair or a build is (`state`), and why it is not ready (`reason`).
 
     SimpleITK is measured beside a pair where it is there; it does not decide whether the pair can be run.
     """
@@ -109,22 +110,24 @@ def state_of(catalogue: Catalogue, what: Pair | str) -> tuple[str, str]:
     names = [what] if isinstance(what, str) else [what.cli, what.api]
     for name in names:
         if reason := catalogue.builds[name].unavailable.get(current_platform()):
-            return NOT_HERE, reason
+            return {"state": NOT_HERE, "reason": reason}
     for name in names:
         try:
             installed.load(name, catalogue=catalogue)
         except FetchError as error:
-            return NOT_FETCHED, str(error)
-    return READY, ""
+            return {"state": NOT_FETCHED, "reason": str(error)}
+    return {"state": READY, "reason": ""}
 
 
-def _loaded(name: str) -> InstalledBuild | None:
+def builds_here(catalogue: Catalogue) -> list[InstalledBuild]:
+    """Every build that can be used now, the user's own last."""
     from repro.builds import installed
 
-    try:
-        return installed.load(name)
-    except FetchError:
-        return None
+    found = []
+    for name in catalogue.builds:
+        with contextlib.suppress(FetchError):
+            found.append(installed.load(name, catalogue=catalogue))
+    return found + installed.own_builds()
 
 
 def fetch(
@@ -144,12 +147,11 @@ def fetch(
     from repro.system.platforms import current_platform
 
     catalogue = load_catalogue()
-    wanted = named_builds(catalogue, names)
+    wanted = {part: catalogue.build(part) for name in names or catalogue.pairs for part in parts(catalogue, name)}
     if releases:
-        wanted += [name for name in catalogue.builds if name not in wanted]
+        wanted |= catalogue.builds
     failed: dict[str, FetchError] = {}
-    for name in wanted:
-        build = catalogue.builds[name]
+    for name, build in wanted.items():
         if not names and current_platform() in build.unavailable:
             continue
         try:
@@ -179,17 +181,6 @@ def reasons(failed: Mapping[str, Exception], *, verbose: bool = False) -> list[s
     return found
 
 
-def named_builds(catalogue: Catalogue, names: list[str] | None) -> list[str]:
-    """The builds of these builds and pairs; none named: of all pairs. Raises ConfigError on an unknown one."""
-    found: dict[str, None] = {}
-    for name in names or catalogue.pairs:
-        if name in catalogue.pairs:
-            found |= dict.fromkeys(parts(catalogue.pairs[name]))
-        else:
-            found[catalogue.build(name).name] = None
-    return [*found]
-
-
 def inspect(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[BUILD|PAIR]...", help="Builds or pairs; none: all that are here.")
@@ -203,18 +194,16 @@ def inspect(
 
     Threads, work units, Python's lock, loading, memory; each is measured, in about a minute a build.
     """
-    from repro.builds import given, installed
+    from repro.builds import given
     from repro.builds.catalogue import load_catalogue
     from repro.measure import inspect as inspection
 
     catalogue = load_catalogue()
     if names:
-        wanted = [
-            part for name in names for part in (parts(catalogue.pairs[name]) if name in catalogue.pairs else [name])
-        ]
-        builds = [given.resolve(name, itk=itk, offline=offline, say=say) for name in dict.fromkeys(wanted)]
+        wanted = dict.fromkeys(part for name in names for part in parts(catalogue, name))
+        builds = [given.resolve(name, itk=itk, offline=offline, say=say) for name in wanted]
     else:
-        builds = [build for name in catalogue.builds if (build := _loaded(name))] + installed.own_builds()
+        builds = builds_here(catalogue)
     if not builds:
         raise UnavailableError(f"no build is here; run: {text.command('fetch')}")
     executables = [build.transformix() for build in builds if build.build.path == "cli"]
@@ -222,15 +211,12 @@ def inspect(
     if as_json:
         show_json([dataclasses.asdict(line) for line in lines])
     else:
-        show(_inspection_table([dataclasses.asdict(line) for line in lines]))
+        # A row a fact, a column a build; facts that no build told are left out.
+        heads = ["", *(f"{line.build.path}:{line.build.version}" for line in lines)]
+        rows = [(words, *(_fact(name, getattr(line, name)) for line in lines)) for name, words in FACTS.items()]
+        told = [row for row in rows if any(cell != text.UNKNOWN for cell in row[1:])]
+        show(Table("What the builds do", heads, told))
     return errors.EXIT_FAILED if any(line.problem for line in lines) else errors.EXIT_OK
-
-
-def _inspection_table(lines: list[dict[str, Any]]) -> Table:
-    """A row a fact, a column a build; facts that no build told are left out."""
-    heads = ["", *(f"{line['build']['path']}:{line['build']['version']}" for line in lines)]
-    rows = [(words, *(_fact(name, line[name]) for line in lines)) for name, words in FACTS.items()]
-    return Table("What the builds do", heads, [row for row in rows if any(cell != text.UNKNOWN for cell in row[1:])])
 
 
 def _fact(name: str, value: Any) -> str:
@@ -256,18 +242,14 @@ def execute(
         raise ConfigError(
             f"exec {name}: there is no command; write it as: {text.command(f'exec {name} -- python script.py')}"
         )
-    catalogue = load_catalogue()
-    names = parts(catalogue.pairs[name])[:2] if name in catalogue.pairs else [name]
     environment: Mapping[str, str] = os.environ
-    for one in names:
+    for one in parts(load_catalogue(), name)[:2]:
         environment = given.resolve(one, say=say).environment_for_user(environment)
     return run_in(environment, command)
 
 
 def run_in(environment: Mapping[str, str], command: list[str]) -> int:
     """Run the command in this environment; its exit status."""
-    import shutil
-
     program = shutil.which(command[0], path=environment.get("PATH"))
     if program is None:
         raise ConfigError(f"{command[0]}: there is no such command in this environment; check the name")
@@ -322,19 +304,20 @@ def doctor(as_json: opt.AsJson = False) -> int:
     facts = machine.fingerprint()
     catalogue = load_catalogue()
     states = {name: state_of(catalogue, pair) for name, pair in catalogue.pairs.items()}
-    setup = examination.look_around(
-        {name: reason for name, (state, reason) in states.items() if state != NOT_HERE},
-        {name: reason for name, (state, reason) in states.items() if state == NOT_HERE},
+    setup = examination.Setup(
+        {name: its["reason"] for name, its in states.items() if its["state"] != NOT_HERE},
+        {name: its["reason"] for name, its in states.items() if its["state"] == NOT_HERE},
+        shutil.disk_usage(paths.ROOT).free,
     )
     found = examination.checks(facts, setup)
     if as_json:
         show_json({"fingerprint": facts, "checks": [dataclasses.asdict(one) for one in found]})
     else:
-        told = [(name.replace("_", " "), _told(value)) for name, value in facts.items() if value not in ("unknown", [])]
+        told = [
+            (name.replace("_", " "), text.listed(map(str, value)) if isinstance(value, list | tuple) else str(value))
+            for name, value in facts.items()
+            if value not in ("unknown", [])
+        ]
         show(Table("This machine", ("what", "value"), told))
         print("\n".join(f"{one.level:>4}  {text.printable(str(one))}" for one in found))
     return errors.EXIT_USAGE if any(one.level == "bad" for one in found) else errors.EXIT_OK
-
-
-def _told(value: Any) -> str:
-    return text.listed(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -6,9 +6,7 @@ not tell is no problem.
 
 from __future__ import annotations
 
-import shutil
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +18,6 @@ Level = Literal["ok", "warn", "bad"]
 """`ok`: nothing to do; `warn`: measurements are noisier or mean less; `bad`: they fail or mislead."""
 Facts = Mapping[str, Any]
 
-OLDEST_PYTHON = (3, 11)
 BUSY_CORES = 0.25
 """Cores kept busy by other programs from which rounds are flagged (docs/method.md)."""
 BUILD_BYTES = 2 << 30
@@ -50,33 +47,27 @@ class Check:
 class Setup:
     """What the checkout has to work with."""
 
-    python: tuple[int, int] = OLDEST_PYTHON
-    free_bytes: int = 1 << 60
     pairs: Mapping[str, str] = field(default_factory=dict)
     """Pair -> why it cannot be run yet; empty where it is ready."""
     unavailable: Mapping[str, str] = field(default_factory=dict)
     """Pair -> why it can never be run on this platform."""
+    free_bytes: int = 1 << 60
     root: Path = ROOT
-
-
-def look_around(pairs: Mapping[str, str], unavailable: Mapping[str, str]) -> Setup:
-    """The setup of this checkout."""
-    python = (sys.version_info.major, sys.version_info.minor)
-    return Setup(python, shutil.disk_usage(ROOT).free, pairs, unavailable)
 
 
 def checks(fingerprint: Facts, setup: Setup) -> list[Check]:
     """Everything worth saying of the machine and of the setup; the worst first."""
-    found = [*_setup(setup)]
-    for check in _MACHINE_CHECKS:
-        found += check(fingerprint)
-    return sorted(found, key=lambda one: ("bad", "warn", "ok").index(one.level))
+    return sorted([*_setup(setup), *_machine(fingerprint)], key=lambda one: ("bad", "warn", "ok").index(one.level))
 
 
 def disturbances(fingerprint: Facts) -> list[str]:
     """What `bench` says before it starts, a short line each."""
-    found = [one for check in _MACHINE_CHECKS for one in check(fingerprint) if one.level != "ok"]
-    return [one.what for one in found]
+    return [one.what for one in _machine(fingerprint) if one.level != "ok"]
+
+
+def _machine(facts: Facts) -> Iterator[Check]:
+    for check in (_cores, _frequency, _company, _memory, _time, _environment):
+        yield from check(facts)
 
 
 def _cores(facts: Facts) -> Iterator[Check]:
@@ -220,11 +211,6 @@ def _environment(facts: Facts) -> Iterator[Check]:
 
 
 def _setup(setup: Setup) -> Iterator[Check]:
-    if setup.python < OLDEST_PYTHON:
-        version, oldest = (".".join(map(str, numbers)) for numbers in (setup.python, OLDEST_PYTHON))
-        yield Check(
-            "bad", f"this is Python {version}", f"itk-elastix needs {oldest}", "use pixi run, or a newer Python"
-        )
     if not str(setup.root).isascii():
         yield Check(
             "warn",
@@ -232,7 +218,7 @@ def _setup(setup: Setup) -> Iterator[Check]:
             "on Windows ITK cannot open such paths (ITK 4388); workers are started inside the folder to avoid them",
             "keep the checkout, and images of your own, in a folder of plain letters such as C:\\repro",
         )
-    missing = sum(1 for reason in setup.pairs.values() if reason)
+    missing = sum(map(bool, setup.pairs.values()))
     if BUILD_BYTES * missing > setup.free_bytes:
         yield Check(
             "bad",
@@ -247,8 +233,3 @@ def _setup(setup: Setup) -> Iterator[Check]:
             yield Check("ok", f"{name} is not fetched", cure=text.command(f"fetch {name}"))
         else:
             yield Check("ok", f"{name} is ready")
-
-
-_MACHINE_CHECKS: tuple[Callable[[Facts], Iterator[Check]], ...] = (
-    *(_cores, _frequency, _company, _memory, _time, _environment),
-)

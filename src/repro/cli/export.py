@@ -19,6 +19,11 @@ SCHEMA = 1
 _HEADS = ("condition", "base (s)", "other (s)", "ratio", "noise floor", "verdict", "apart (px)")
 _MOST_ROWS = 25
 """Of the Markdown, which has to fit into a comment."""
+_AS_IN_ROW = (
+    *("condition", "base_median_s", "other_median_s", "ratio", "ratio_low", "ratio_high", "interval", "blocks"),
+    *("floor_low", "floor_high", "verdict", "agreement_px", "status"),
+)
+"""Columns of comparison.csv that the JSON has, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +65,9 @@ def outcome(base: Build, other: Build, rows: Sequence[Row], threshold: float | N
     """The rows of the comparison; a build against itself is its own noise floor, whatever was measured before."""
     found = [row for row in rows if (row.base, row.other) == (base.name, other.name)]
     if base == other:
-        found = [_its_own_floor(row) for row in found]
+        found = [dataclasses.replace(row, floor_low=row.ratio_low, floor_high=row.ratio_high) for row in found]
+        found = [dataclasses.replace(row, verdict=stats.verdict(row.estimate, row.floor)) for row in found]
     return Outcome(base, other, found, threshold)
-
-
-def _its_own_floor(row: Row) -> Row:
-    low, high = row.ratio_low, row.ratio_high
-    verdict = stats.verdict(row.estimate, None if low is None or high is None else (low, high))
-    return dataclasses.replace(row, floor_low=low, floor_high=high, verdict=verdict)
 
 
 def table(outcome: Outcome) -> Table:
@@ -105,28 +105,16 @@ def document(outcome: Outcome) -> dict[str, Any]:
     """The same as data."""
     return {
         "schema": SCHEMA,
-        "base": _build(outcome.base),
-        "other": _build(outcome.other),
+        "base": {"name": outcome.base.name, **dataclasses.asdict(outcome.base)},
+        "other": {"name": outcome.other.name, **dataclasses.asdict(outcome.other)},
         "experiment": outcome.experiments,
         "machine": outcome.machine,
         "fail_if": outcome.threshold,
         "failed": bool(outcome.beyond),
         "conditions": [
             {
-                "condition": row.condition,
-                "base_median_s": row.base_median_s,
-                "other_median_s": row.other_median_s,
-                "ratio": row.ratio,
-                "ratio_low": row.ratio_low,
-                "ratio_high": row.ratio_high,
-                "interval": row.interval,
-                "blocks": row.blocks,
-                "floor_low": row.floor_low,
-                "floor_high": row.floor_high,
-                "verdict": row.verdict,
+                **{name: getattr(row, name) for name in _AS_IN_ROW},
                 "beyond": outcome.is_beyond(row),
-                "agreement_px": row.agreement_px,
-                "status": row.status,
                 "reasons": [{"name": name, "figures": list(figures)} for name, figures in row.reasons],
             }
             for row in outcome.rows
@@ -139,21 +127,17 @@ def benchmark(outcome: Outcome) -> list[dict[str, Any]]:
 
     Names have no versions, so that a chart goes on over the builds of one project.
     """
-    entries = []
-    for row in outcome.rows:
-        if row.ratio is None:
-            continue
-        ends = "" if row.ratio_low is None or row.ratio_high is None else f"{row.ratio_low:.4g} to {row.ratio_high:.4g}"
-        entries.append(
-            {
-                "name": f"{row.experiment}/{row.condition}: other over base",
-                "unit": "ratio",
-                "value": row.ratio,
-                "range": ends,
-                "extra": f"{outcome.other.name} against {outcome.base.name}: {row.verdict}",
-            }
-        )
-    return entries
+    return [
+        {
+            "name": f"{row.experiment}/{row.condition}: other over base",
+            "unit": "ratio",
+            "value": row.ratio,
+            "range": f"{row.ratio_low:.4g} to {row.ratio_high:.4g}" if row.ratio_low and row.ratio_high else "",
+            "extra": f"{outcome.other.name} against {outcome.base.name}: {row.verdict}",
+        }
+        for row in outcome.rows
+        if row.ratio is not None
+    ]
 
 
 def _figures(row: Row) -> tuple[str, ...]:
@@ -183,10 +167,6 @@ def _threshold_words(outcome: Outcome) -> list[str]:
     kind = f"{'slower' if outcome.threshold > 0 else 'faster'} by more than {abs(outcome.threshold) * 100:.4g}%"
     found = [row.condition for row in outcome.beyond]
     return [f"Fails: {kind} in {text.listed(found)}." if found else f"Passes: nothing is {kind} for certain."]
-
-
-def _build(build: Build) -> dict[str, Any]:
-    return {"name": build.name, **dataclasses.asdict(build)}
 
 
 def _cell(words: str) -> str:

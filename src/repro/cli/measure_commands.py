@@ -5,8 +5,6 @@ from __future__ import annotations
 import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +19,7 @@ from repro.model import SIDES, Side, Status
 if TYPE_CHECKING:
     from repro.builds.installed import InstalledBuild
     from repro.cli.work import Asked, Ready
-    from repro.measure.session import Options, Summary, Work
+    from repro.measure.session import Options, Work
     from repro.results.columns import Row, TrialRow
     from repro.results.tables import Tables
 
@@ -47,8 +45,6 @@ def plan(
     from repro.system.machine import machine_name
 
     asked = work.Asked(experiments=experiment or (), file=experiments, blocks=blocks, rounds=rounds, jobs=jobs or ())
-    catalogue = load_catalogue()
-    work.chosen_pairs(catalogue, names)
     chosen = work.chosen_experiments(asked, work.QUICK if quick else work.DEFAULT, say)
     costs = cost.read_costs(out / "raw" / machine_name())
     planned = [
@@ -64,7 +60,7 @@ def plan(
                 (one.comparison, one.experiment.name, one.spec.name), one.spec.paths, one.spec.blocks, one.spec.rounds
             ),
         }
-        for one in work.plan(catalogue, names, chosen, asked)
+        for one in work.plan(load_catalogue(), names, chosen, asked)
     ]
     if as_json:
         show_json(planned)
@@ -78,34 +74,31 @@ def plan_table(planned: Sequence[Mapping[str, Any]]) -> Table:
     for one in planned:
         groups.setdefault((one["comparison"], one["experiment"]), []).append(one)
     known = [one["estimate_s"] for one in planned if one["estimate_s"] is not None]
-    some = bool(known)
     rows = [
         (
             *place,
             str(len(its)),
             _reach(one["blocks"] for one in its),
             _reach(one["rounds"] for one in its),
-            *([_minutes(its)] if some else []),
+            _minutes([one["estimate_s"] for one in its]),
         )
         for place, its in groups.items()
     ]
     total = f"{text.counted(len(planned), 'condition')} in all"
-    if some:
+    if known:
         total += f", about {text.duration(sum(known))}"
     if missing := len(planned) - len(known):
         total += f"; how long {text.counted(missing, 'condition')} will take shows once the first trials are timed"
-    heads = ("pair or builds", "experiment", "conditions", "blocks", "rounds", *(["minutes"] if some else []))
     return Table(
         "What bench would run",
-        heads,
+        ("pair or builds", "experiment", "conditions", "blocks", "rounds", "minutes"),
         rows,
         f"{total}. A block is a fresh start, a warm-up and its rounds; a condition may end early (--precision).",
     )
 
 
-def _minutes(its: Iterable[Mapping[str, Any]]) -> str:
-    seconds = [one["estimate_s"] for one in its]
-    return "" if None in seconds else f"{sum(seconds) / 60:.1f}"
+def _minutes(seconds: Sequence[float | None]) -> str:
+    return "" if None in seconds else f"{sum(filter(None, seconds)) / 60:.1f}"
 
 
 def _reach(numbers: Iterable[int]) -> str:
@@ -177,11 +170,11 @@ def bench(
     )
     settings = _settings(out, seed, precision, timeout, memory_limit, fresh, sides)
     ready = _ready(asked, names, work.QUICK if quick else work.DEFAULT, out, seed, verbose)
-    measured = measure(ready.work, settings)
+    tables = measure(ready.work, settings)
     if runs:
-        for work_done in ready.work:
-            show(posted_table(work_done, measured.tables.trials))
-    rows = measured.rows()
+        for one in ready.work:
+            show(posted_table(one, tables.trials))
+    rows = rows_of(tables, ready.work)
     show(ratio_table(rows))
     if names and ready.unavailable:
         return errors.EXIT_USAGE
@@ -209,11 +202,11 @@ def bench_all(
     asked = work.Asked(experiments=experiment or (), blocks=blocks, rounds=rounds, threads=threads, offline=offline)
     settings = _settings(out, seed, precision, timeout, memory_limit, fresh, SIDES)
     ready = _ready(asked, None, work.QUICK if quick else work.DEFAULT, out, seed, verbose)
-    measured = measure(ready.work, settings)
+    tables = measure(ready.work, settings)
     result_commands.merge_into(out, [out / "raw"])
     result_commands.report(out)
     result_commands.explain(out)
-    return status_of(measured.rows())
+    return status_of(rows_of(tables, ready.work))
 
 
 def compare(
@@ -266,21 +259,21 @@ def compare(
     try:
         for name in (base, other):
             builds.append(given.resolve(name, itk=itk, offline=offline, say=say))
-        images = work.Images(asked, say)
+        found = work.Found(asked, say)
         arms = [dict(zip(SIDES, builds, strict=True))]
         if builds[0].build != builds[1].build:
             arms.append(dict.fromkeys(SIDES, builds[0]))
         to_do = [
-            work.make_work(f"{pair['base'].name} {pair['other'].name}", pair, one, spec, images, say)
+            work.make_work(f"{pair['base'].name} {pair['other'].name}", pair, one, spec, found)
             for one in chosen
             for spec in one.conditions
             for pair in arms
         ]
-        measured = measure(to_do, _settings(out, seed, precision, timeout, memory_limit, fresh, SIDES))
+        tables = measure(to_do, _settings(out, seed, precision, timeout, memory_limit, fresh, SIDES))
     finally:
         for build in builds:
             given.discard(build)
-    rows = measured.rows()
+    rows = rows_of(tables, to_do)
     outcome = export.outcome(builds[0].build, builds[1].build, rows, threshold)
     show(export.table(outcome))
     if markdown:
@@ -292,48 +285,40 @@ def compare(
     return errors.EXIT_THRESHOLD if outcome.beyond else status_of(rows)
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What a session was about, and what is known of it now."""
+def measure(work: Sequence[Work], settings: Options) -> Tables:
+    """Run the work and show how it goes on; all that this machine has measured, earlier sessions included.
 
-    work: Sequence[Work]
-    out: Path
-
-    @cached_property
-    def tables(self) -> Tables:
-        """All that was measured on this machine, earlier sessions included."""
-        from repro.results.comparison import compare as compare_raw
-        from repro.results.raw import read_raw
-        from repro.system.machine import machine_name
-
-        return compare_raw(read_raw([self.out / "raw" / machine_name()], self.out / "raw"))
-
-    def rows(self) -> list[Row]:
-        """The rows of the comparison that this work gives, in its order."""
-        places = {(row.comparison, row.experiment, row.key): row for row in self.tables.rows}
-        wanted = [(one.comparison.name, one.experiment_name, one.prepared.key) for one in self.work]
-        return [places[place] for place in wanted if place in places]
-
-
-def measure(work: Sequence[Work], settings: Options) -> Measured:
-    """Run the work and show how it goes on. Raises KeyboardInterrupt where Ctrl-C stopped it after a trial."""
+    Raises KeyboardInterrupt where Ctrl-C stopped it after a trial.
+    """
     from repro.cli import doctor, progress
     from repro.cli.tables import console
     from repro.measure import session
     from repro.plan import cost
+    from repro.results import comparison, raw
     from repro.system import interrupts, machine
 
-    costs = cost.read_costs(settings.out / "raw" / machine.machine_name())
+    folder = settings.out / "raw" / machine.machine_name()
+    costs = cost.read_costs(folder)
     if warnings := doctor.disturbances(machine.fingerprint()):
         say(f"what may disturb the measurement: {'; '.join(warnings)} ({text.command('doctor')} says what to do)")
     stop = interrupts.Stop()
     with progress.Terminal(console(stderr=True), work, costs) as terminal:
         interrupts.listen(stop, terminal.say)
         summary = session.run(work, settings, terminal, stop)
-    say(closing(summary))
+    said = f"{text.counted(summary.measured, 'trial')}, {summary.failed} failed"
+    if summary.skipped:
+        said += f", {text.counted(summary.skipped, 'block')} measured before"
+    say(f"{said}; {text.duration(summary.wall_s)}")
     if stop.requested:
         raise KeyboardInterrupt
-    return Measured(work, settings.out)
+    return comparison.compare(raw.read_raw([folder], folder.parent))
+
+
+def rows_of(tables: Tables, work: Sequence[Work]) -> list[Row]:
+    """The rows that this work gives, in its order."""
+    places = {(row.comparison, row.experiment, row.key): row for row in tables.rows}
+    wanted = [(one.comparison.name, one.experiment_name, one.prepared.key) for one in work]
+    return [places[place] for place in wanted if place in places]
 
 
 def _settings(
@@ -394,8 +379,6 @@ def posted_table(work: Work, trials: Iterable[TrialRow]) -> Table:
     for one in trials:
         if one.key == work.prepared.key and one.whole and one.phase != "start" and one.wall_s is not None:
             runs.setdefault(one.round, {})[one.side] = one.wall_s
-    names = {"cli": "CLI (s)", "api": "itk-API (s)", "sitk": "SimpleITK (s)"}
-    heads = ("Run", *(names[build.build.path] for build in (work.builds["base"], work.builds["other"])), "ratio")
 
     def cells(seconds: Mapping[Side, float]) -> tuple[str, ...]:
         base, other = seconds.get("base"), seconds.get("other")
@@ -407,19 +390,11 @@ def posted_table(work: Work, trials: Iterable[TrialRow]) -> Table:
         for side in SIDES
         if (values := [seconds[side] for number, seconds in runs.items() if number and side in seconds])
     }
-    rows = [(f"{'' if number else '*'}{number + 1}", *cells(seconds)) for number, seconds in sorted(runs.items())]
+    names = {"cli": "CLI (s)", "api": "itk-API (s)", "sitk": "SimpleITK (s)"}
     base, other, ratio = cells(steady)
     return Table(
         f"{work.comparison.name} {work.experiment_name}/{work.prepared.condition.name}",
-        heads,
-        rows,
+        ("Run", *(names[work.builds[side].build.path] for side in SIDES), "ratio"),
+        [(f"{'' if number else '*'}{number + 1}", *cells(seconds)) for number, seconds in sorted(runs.items())],
         f"* warm-up. Steady-state average over runs 2+: {base} s and {other} s, ratio {ratio}",
     )
-
-
-def closing(summary: Summary) -> str:
-    """What was done, in a line."""
-    said = f"{text.counted(summary.measured, 'trial')}, {summary.failed} failed"
-    if summary.skipped:
-        said += f", {text.counted(summary.skipped, 'block')} measured before"
-    return f"{said}; {text.duration(summary.wall_s)}"

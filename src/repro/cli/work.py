@@ -13,6 +13,7 @@ from repro.builds.catalogue import Catalogue, load_catalogue
 from repro.errors import ConfigError, FetchError, UnavailableError
 from repro.model import SIDES, Comparison, Path_, Side
 from repro.plan import experiments as known_experiments
+from repro.plan import images
 from repro.plan.experiments import ConditionSpec, Experiment
 from repro.plan.images import CUSTOM
 
@@ -66,16 +67,6 @@ class Planned:
     other: str
 
 
-def chosen_pairs(catalogue: Catalogue, names: Sequence[str] | None) -> list[str]:
-    """Pairs by name; none: all. Raises ConfigError on an unknown one."""
-    for name in names or ():
-        if name not in catalogue.pairs:
-            raise ConfigError(
-                f"unknown pair {name!r}; {paths.shown(paths.BUILDS_TOML)} has: {', '.join(catalogue.pairs)}"
-            )
-    return [*(names or catalogue.pairs)]
-
-
 def chosen_experiments(asked: Asked, default: Sequence[str], say: Say) -> list[Experiment]:
     """The experiments, changed as the options say. Raises ConfigError on what cannot be used."""
     from repro.plan.prepare import given_parameters
@@ -84,10 +75,10 @@ def chosen_experiments(asked: Asked, default: Sequence[str], say: Say) -> list[E
     file = asked.file or paths.EXPERIMENTS_TOML
     known = known_experiments.load_experiments(file)
     names = asked.experiments or (tuple(known) if asked.file else default)
-    images, parameters = CUSTOM if asked.own_images else "", given_parameters(asked.params)
+    own_images, parameters = CUSTOM if asked.own_images else "", given_parameters(asked.params)
     chosen = []
     for experiment in known_experiments.choose(known, names, file):
-        one, note = experiment.with_jobs(asked.jobs, physical_cores()).with_files(parameters, images)
+        one, note = experiment.with_jobs(asked.jobs, physical_cores()).with_files(parameters, own_images)
         if note:
             say(note)
         told = one if asked.threads is None else one.with_threads(asked.threads or "cores")
@@ -100,8 +91,13 @@ def chosen_experiments(asked: Asked, default: Sequence[str], say: Say) -> list[E
 def plan(
     catalogue: Catalogue, names: Sequence[str] | None, experiments: Sequence[Experiment], asked: Asked
 ) -> list[Planned]:
-    """Every condition that is to be measured, comparison by comparison. The pairs are checked before."""
-    pairs = [catalogue.pairs[name] for name in chosen_pairs(catalogue, names)]
+    """Every condition of these pairs that is to be measured; without names of all. Raises ConfigError."""
+    for name in names or ():
+        if name not in catalogue.pairs:
+            raise ConfigError(
+                f"unknown pair {name!r}; {paths.shown(paths.BUILDS_TOML)} has: {', '.join(catalogue.pairs)}"
+            )
+    pairs = [catalogue.pairs[name] for name in names or catalogue.pairs]
     newest = catalogue.newest_pair()
     planned: list[Planned] = []
     for pair in pairs:
@@ -128,36 +124,48 @@ def _conditions(
             yield Planned(comparison, experiment, spec, builds[base], builds[other])
 
 
-@dataclass
-class Builds:
-    """The builds that are here; those that are missing are fetched when they are first asked for."""
+class Found:
+    """Builds and image sets, each looked for once, when it is first asked for; builds that are missing are fetched."""
 
-    catalogue: Catalogue
-    offline: bool
-    say: Say
-    _found: dict[str, InstalledBuild | FetchError] = field(default_factory=dict)
+    def __init__(self, asked: Asked, say: Say) -> None:
+        self.asked, self.say = asked, say
+        self._builds: dict[str, InstalledBuild | FetchError] = {}
+        self._images: dict[str, ImageSet] = {}
 
-    def get(self, name: str) -> InstalledBuild:
+    def build(self, name: str) -> InstalledBuild:
         """The build of this name. Raises FetchError, the same one each time."""
-        if name not in self._found:
+        if name not in self._builds:
             try:
-                self._found[name] = self._get(name)
+                self._builds[name] = get_build(name, self.asked.offline, self.say)
             except FetchError as error:
-                self._found[name] = error
-        found = self._found[name]
+                self._builds[name] = error
+        found = self._builds[name]
         if isinstance(found, FetchError):
             raise found
         return found
 
-    def _get(self, name: str) -> InstalledBuild:
-        from repro.builds import fetch, installed
+    def images(self, name: str) -> ImageSet:
+        """The set of this name. Raises ConfigError or FetchError."""
+        if name not in self._images:
+            if name == CUSTOM:
+                given = {key: file for key, file in self.asked.images.items() if file is not None}
+                self._images[name] = images.custom(given.pop("fixed"), given.pop("moving"), given)
+            else:
+                self._images[name] = images.provide(name, offline=self.asked.offline, say=self.say)
+        return self._images[name]
 
-        try:
-            return installed.load(name)
-        except UnavailableError:
-            if self.offline or name not in self.catalogue.builds:
-                raise
-            return fetch.fetch(self.catalogue.builds[name], say=self.say)
+
+def get_build(name: str, offline: bool, say: Say) -> InstalledBuild:
+    """The build of this name, fetched where it is missing. Raises FetchError."""
+    from repro.builds import fetch, installed
+
+    known = load_catalogue().builds
+    try:
+        return installed.load(name)
+    except UnavailableError:
+        if offline or name not in known:
+            raise
+        return fetch.fetch(known[name], say=say)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,54 +184,29 @@ def make_ready(planned: Sequence[Planned], asked: Asked, say: Say) -> Ready:
     """
     from repro.builds import given
 
-    images = Images(asked, say)
+    found = Found(asked, say)
     if asked.own_images:
-        images.get(CUSTOM)  # what is wrong with them is said before anything is fetched
-    builds = Builds(load_catalogue(), asked.offline, say)
+        found.images(CUSTOM)  # what is wrong with them is said before anything is fetched
     executable = given.resolve(str(asked.elastix), offline=asked.offline, say=say) if asked.elastix else None
     work: list[Work] = []
     unavailable: dict[str, FetchError] = {}
     for one in planned:
         try:
-            arms: dict[Side, InstalledBuild] = {
-                "base": executable if executable and one.base.startswith("cli:") else builds.get(one.base),
-                "other": executable if executable and one.other.startswith("cli:") else builds.get(one.other),
+            names: dict[Side, str] = {"base": one.base, "other": one.other}
+            arms = {
+                side: executable if executable and name.startswith("cli:") else found.build(name)
+                for side, name in names.items()
             }
         except FetchError as error:
             unavailable.setdefault(one.comparison, error)
             continue
         name = f"{executable.name} {one.other}" if executable else one.comparison
-        work.append(make_work(name, arms, one.experiment, one.spec, images, say))
+        work.append(make_work(name, arms, one.experiment, one.spec, found))
     return Ready(work, unavailable)
 
 
-class Images:
-    """Image sets by name, each found once."""
-
-    def __init__(self, asked: Asked, say: Say) -> None:
-        self._asked, self._say = asked, say
-        self._found: dict[str, ImageSet] = {}
-
-    def get(self, name: str) -> ImageSet:
-        """The set of this name. Raises ConfigError or FetchError."""
-        from repro.plan import images
-
-        if name not in self._found:
-            if name == CUSTOM:
-                given = {key: file for key, file in self._asked.images.items() if file is not None}
-                self._found[name] = images.custom(given.pop("fixed"), given.pop("moving"), given)
-            else:
-                self._found[name] = images.provide(name, offline=self._asked.offline, say=self._say)
-        return self._found[name]
-
-
 def make_work(
-    comparison: str,
-    arms: Mapping[Side, InstalledBuild],
-    experiment: Experiment,
-    spec: ConditionSpec,
-    images: Images,
-    say: Say,
+    comparison: str, arms: Mapping[Side, InstalledBuild], experiment: Experiment, spec: ConditionSpec, found: Found
 ) -> Work:
     """One condition of two builds, ready to run."""
     from repro.measure.session import Work
@@ -231,18 +214,11 @@ def make_work(
     from repro.system.machine import physical_cores
 
     base, other = arms["base"].build, arms["other"].build
-    prepared = prepare(spec.between(base, other), images.get(spec.registration.images), physical_cores())
+    prepared = prepare(spec.between(base, other), found.images(spec.registration.images), physical_cores())
     for note in prepared.notes:
-        say(note)
-    return Work(
-        Comparison(comparison, base, other),
-        arms,
-        experiment.name,
-        experiment.question,
-        prepared,
-        spec.blocks,
-        spec.rounds,
-    )
+        found.say(note)
+    pair = Comparison(comparison, base, other)
+    return Work(pair, arms, experiment.name, experiment.question, prepared, spec.blocks, spec.rounds)
 
 
 def record_unavailable(unavailable: Mapping[str, FetchError], out: Path, seed: int) -> None:
@@ -257,10 +233,8 @@ def record_unavailable(unavailable: Mapping[str, FetchError], out: Path, seed: i
 
     file = out / "raw" / machine.machine_name() / "unavailable.jsonl"
     known = {(line.comparison, line.reason) for line in store.read_lines(file) if isinstance(line, UnavailableLine)}
-    new = {name: text.scrub(str(error)) for name, error in unavailable.items()}
-    for comparison, reason in new.items():
-        if (comparison, reason) in known:
-            continue
+    found = {(comparison, text.scrub(str(error))) for comparison, error in unavailable.items()}
+    for comparison, reason in sorted(found - known):
         session = SessionLine(
             session=uuid.uuid4().hex[:16],
             machine=machine.machine_name(),

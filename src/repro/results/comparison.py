@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from repro import stats
@@ -81,13 +82,13 @@ class MeasuredCondition:
     @cached_property
     def order(self) -> tuple[Any, ...]:
         """Machine, names, then time."""
-        line, started = self.record.line, min(one.started_utc for one in self.record.measurements)
+        line = self.record.line
         names = natural(line.comparison), line.experiment, natural(line.condition.name)
-        return self.record.session.machine, *names, started, line.key
+        return self.record.session.machine, *names, self.record.measurements[0].started_utc, line.key
 
     @cached_property
     def lives(self) -> dict[tuple[str, int], list[Measurement]]:
-        """Life and block -> its trials."""
+        """Life and block -> its trials, in the order of measuring."""
         found: dict[tuple[str, int], list[Measurement]] = {}
         for one in self.record.measurements:
             found.setdefault((one.life, one.block), []).append(one)
@@ -95,12 +96,11 @@ class MeasuredCondition:
 
     @cached_property
     def counted(self) -> list[tuple[str, int]]:
-        """The lives that count, as they were measured: whole ones; of a block without failures no others."""
+        """The lives that count: whole ones; of a block without failures no others."""
         whole = {(one.life, one.block) for one in self.record.blocks} & self.lives.keys()
         good = {place for place in whole if all(one.status == "ok" for one in self.lives[place])}
         made_good = {block for _, block in good}
-        found = [place for place in whole if place in good or place[1] not in made_good]
-        return sorted(found, key=lambda place: (min(one.started_utc for one in self.lives[place]), place))
+        return [place for place in self.lives if place in whole and (place in good or place[1] not in made_good)]
 
     @cached_property
     def rounds(self) -> Mapping[_RoundKey, Round]:
@@ -115,18 +115,15 @@ class MeasuredCondition:
     @cached_property
     def log_ratios(self) -> dict[_RoundKey, float]:
         """Of each complete round that is measured."""
-        found = {}
-        for place, its in self.rounds.items():
-            ratio = stats.round_log_ratio({side: one.wall_s or 0.0 for side, one in its.items()}) if place[2] else None
-            if ratio is not None:
-                found[place] = ratio
-        return found
+        seconds = {place: {side: one.wall_s or 0.0 for side, one in its.items()} for place, its in self.rounds.items()}
+        found = {place: stats.round_log_ratio(its) for place, its in seconds.items() if place[2]}
+        return {place: ratio for place, ratio in found.items() if ratio is not None}
 
     @cached_property
     def blocks(self) -> stats.Blocks:
         """Block, numbered in the order of measuring, to log ratios of its rounds."""
         found: dict[tuple[str, int], list[float]] = {place: [] for place in self.counted}
-        for (life, block, _), ratio in sorted(self.log_ratios.items(), key=lambda its: its[0][2]):
+        for (life, block, _), ratio in self.log_ratios.items():
             found[life, block].append(ratio)
         return dict(enumerate(found.values(), 1))
 
@@ -168,22 +165,22 @@ class MeasuredCondition:
                 found[place] = compared.get((base or "", other or ""), same)
         return found
 
-    def arm(self, side: Side) -> ArmEffect:
-        """What took effect in the arm."""
-        condition, facts = self.record.line.condition, self.record.session.fingerprint
-        trials = [its[side] for its in self.rounds.values() if side in its]
-        return ArmEffect(
-            side, condition.arm(side), trials, condition.machine_threads, _whole(facts.get("logical_cores"))
-        )
+    @cached_property
+    def arms(self) -> Mapping[Side, ArmEffect]:
+        """What took effect in each arm."""
+        condition, cores = self.record.line.condition, _whole(self.record.session.fingerprint.get("logical_cores"))
+        trials = {side: [its[side] for its in self.rounds.values() if side in its] for side in SIDES}
+        return {
+            side: ArmEffect(side, condition.arm(side), trials[side], condition.machine_threads, cores) for side in SIDES
+        }
 
     def row(self) -> Row:
         """The row without floor, verdict, status and reasons."""
         line, session = self.record.line, self.record.session
         condition, found = line.condition, stats.estimate(self.blocks)
-        batch = isinstance(condition, BatchCondition)
         cells: dict[str, Any] = {}
-        for arm in map(self.arm, SIDES):
-            side, build = arm.side, arm.arm.build
+        for side, arm in self.arms.items():
+            build = arm.arm.build
             its = (one.threads for one in self.record.measurements if one.side == side and one.threads)
             cells |= {
                 side: build.name,
@@ -193,15 +190,17 @@ class MeasuredCondition:
                 f"{side}_threads": arm.threads,
                 f"{side}_threader": arm.value("threader"),
                 f"{side}_work_units": arm.work_units,
-                f"{side}_peak_bytes": _rounded(arm.median("peak_bytes")),
+                f"{side}_peak_bytes": round(peak) if (peak := arm.median("peak_bytes")) else None,
             }
-            if side == "other":
-                cells["other_load_s"] = median(one.load_s for one in arm.trials)
         distances = self._measured_distances()
         apart = [one for one in distances if not isinstance(one, str)]
         if len(apart) == len(distances) or any(one[1] > TOLERANCE_PX for one in apart):
             cells["agreement_px"] = max((one[1] for one in apart), default=None)
             cells["agreement_mean_px"] = max((one[0] for one in apart), default=None)
+        if isinstance(condition, BatchCondition):
+            cells["strategy"] = condition.strategy
+            cells["jobs"] = max(one.jobs for one in self.record.measurements)
+            cells["registrations"] = max(one.registrations for one in self.record.measurements)
         if found:
             cells |= {"ratio": found.value, "ratio_low": found.low, "ratio_high": found.high}
             cells |= {name: getattr(found, name) for name in ("interval", "between_sd", "within_sd")}
@@ -214,11 +213,9 @@ class MeasuredCondition:
             size_px="x".join(map(str, line.inputs.size_px)) or None,
             overrides="; ".join(f"{name}={value}" for name, value in condition.registration.overrides) or None,
             machine_threads=condition.machine_threads,
-            strategy=condition.strategy if isinstance(condition, BatchCondition) else None,
-            jobs=max(one.jobs for one in self.record.measurements) if batch else None,
-            registrations=max(one.registrations for one in self.record.measurements) if batch else None,
             blocks=sum(map(bool, self.blocks.values())),
             rounds=len(self.log_ratios),
+            other_load_s=median(one.load_s for one in self.arms["other"].trials),
             key=line.key,
             **cells,
         )
@@ -228,15 +225,14 @@ class MeasuredCondition:
 
     def findings(self, row: Row) -> Findings:
         """Status and reasons of a condition, the gravest first."""
-        arms = [self.arm(side) for side in SIDES]
+        arms = self.arms.values()
         for arm in arms:
             for said in arm.wrong_versions():
                 yield Status.MISMATCH, Reason.VERSION_MISMATCH, (arm.side, arm.arm.build.version, said)
         yield from self._failures(row)
-        yield from self._apart(row, *arms)
-        for arm in arms:
-            yield from ((None, reason, figures) for reason, figures in arm.unheeded())
-        yield from ((None, reason, figures) for reason, figures in self._disturbances())
+        yield from self._apart(row)
+        for reason, figures in chain(*(arm.unheeded() for arm in arms), self._disturbances()):
+            yield None, reason, figures
         if _is_floor(row) and stats.verdict(row.estimate) in (Verdict.SLOWER, Verdict.FASTER):
             yield None, Reason.FLOOR_OFF_ONE, ()
 
@@ -251,27 +247,27 @@ class MeasuredCondition:
             first = next((one.note for one in failed if one.note), "")
             figures = (len(failed), len(trials), first[:300])
             yield Status.TIMEOUT if timeouts else Status.FAILED, Reason.TRIALS_FAILED, figures
-        ran = [side for side in SIDES if self.arm(side).measured]
+        ran = [side for side, arm in self.arms.items() if arm.measured]
         if len(ran) == 1:
             yield Status.PARTIAL, Reason.ONE_ARM, (ran[0],)
         elif (row.blocks or 0) < min(self.record.line.blocks, stats.MIN_BLOCKS):
             yield Status.PARTIAL, Reason.FEW_BLOCKS, (row.blocks,)
 
-    def _apart(self, row: Row, base: ArmEffect, other: ArmEffect) -> Findings:
+    def _apart(self, row: Row) -> Findings:
         """Whether the two arms did the same work, and why not."""
         problems = [one for one in self._measured_distances() if isinstance(one, str)]
         if problems:
             yield Status.NOT_COMPARED, Reason.NOT_COMPARED, (len(problems), min(problems))
         if row.agreement_px is None or row.agreement_px <= TOLERANCE_PX:
             return
-        units, inputs = (base.work_units, other.work_units), self.record.line.inputs
+        units, inputs = [arm.work_units for arm in self.arms.values()], self.record.line.inputs
         first_calls = [one for place, one in self.distances.items() if not place[2]]
         later = bool(first_calls) and all(not isinstance(one, str) and one[1] <= SAME_PX for one in first_calls)
         if None not in units and units[0] != units[1]:
-            yield Status.EXPLAINED, Reason.UNEQUAL_WORK_UNITS, units
+            yield Status.EXPLAINED, Reason.UNEQUAL_WORK_UNITS, tuple(units)
         elif "fixed_mask" in inputs.masks and "Random" in inputs.sampler.split(" + "):
             yield Status.EXPLAINED, Reason.MASKED_RANDOM_SAMPLER, ()
-        elif later and any(arm.draws_new_samples and arm.results > 1 for arm in (base, other)):
+        elif later and any(arm.draws_new_samples and arm.results > 1 for arm in self.arms.values()):
             yield Status.EXPLAINED, Reason.OTHER_SAMPLES, ()
         elif later:
             yield Status.DIFFERENT, Reason.LATER_CALLS_DIFFER, ()
@@ -296,8 +292,8 @@ class MeasuredCondition:
         """The trials, life by life in the order of measuring."""
         line, machine, counted = self.record.line, self.record.session.machine, set(self.counted)
         builds = {side: line.condition.arm(side).build.name for side in SIDES}
-        for place in sorted(self.lives, key=lambda its: (min(one.started_utc for one in self.lives[its]), its)):
-            for one in sorted(self.lives[place], key=lambda its: (its.phase != "start", its.round, its.position)):
+        for place, trials in self.lives.items():
+            for one in sorted(trials, key=lambda its: (its.phase != "start", its.round, its.position)):
                 its_round = (*place, one.round)
                 distance = self.distances.get(its_round)
                 yield TrialRow(
@@ -316,10 +312,11 @@ class MeasuredCondition:
                 )
 
 
-_AS_MEASURED = sorted(
-    {one.name for one in dataclasses.fields(TrialRow)}
-    & {one.name for one in dataclasses.fields(Measurement)} - {"said", "resolutions_s", "note"}
-)
+def _names(kind: type) -> set[str]:
+    return {one.name for one in dataclasses.fields(kind)}
+
+
+_AS_MEASURED = sorted(_names(TrialRow) & _names(Measurement) - {"said", "resolutions_s", "note"})
 _as_measured = operator.attrgetter(*_AS_MEASURED)
 
 
@@ -401,22 +398,21 @@ def _build_rows(conditions: Iterable[MeasuredCondition], inspections: Iterable[I
     found: dict[tuple[str, Build], dict[str, Any]] = {}
     for condition in conditions:
         session = condition.record.session
-        for arm in map(condition.arm, SIDES):
-            cells = found.setdefault((session.machine, arm.arm.build), {})
-            cells["source"] = _source(session, arm.arm.build) or cells.get("source")
+        for arm in condition.arms.values():
+            build = arm.arm.build
+            cells = found.setdefault((session.machine, build), {})
+            cells["source"] = _text(session.builds.get(build.name, {}).get("source")) or cells.get("source")
             for one in arm.trials:
                 cells |= {name: one.said[name] for name in ("itk", "elastix", "python") if name in one.said}
+    names = _names(BuildRow) & _names(InspectionLine) - {"machine", "build"}
     for line in inspections:
         cells = found.setdefault((line.machine, line.build), {})
-        names = {one.name for one in dataclasses.fields(BuildRow)} & {one.name for one in dataclasses.fields(line)}
-        its = {name: getattr(line, name) for name in names - {"machine", "build"}}
-        cells |= {name: value for name, value in its.items() if value not in (None, "")}
+        cells |= {name: value for name in names if (value := getattr(line, name)) not in (None, "")}
         cells["inspected_utc"] = line.started_utc
+    ordered = sorted(found, key=lambda its: (its[0], natural(its[1].name), its))
     return [
-        BuildRow(machine=machine, build=build.name, digest=build.digest, **cells)
-        for (machine, build), cells in sorted(
-            found.items(), key=lambda its: (its[0][0], natural(its[0][1].name), its[0])
-        )
+        BuildRow(machine=machine, build=build.name, digest=build.digest, **found[machine, build])
+        for machine, build in ordered
     ]
 
 
@@ -432,10 +428,6 @@ def _machine(session: SessionLine) -> dict[str, Any]:
     }
 
 
-def _source(session: SessionLine, build: Build) -> str | None:
-    return _text(session.builds.get(build.name, {}).get("source"))
-
-
 def _text(value: object) -> str | None:
     """A fact of a machine; its "unknown" is not known."""
     return value if isinstance(value, str) and value not in ("", "unknown") else None
@@ -443,7 +435,3 @@ def _text(value: object) -> str | None:
 
 def _whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
-
-
-def _rounded(value: float | None) -> int | None:
-    return None if value is None else round(value)

@@ -12,7 +12,7 @@ from repro.model import Status
 from repro.paths import shown
 from repro.results import tables
 from repro.results.comparison import GRAVITY, compare
-from repro.results.raw import Raw, read_raw
+from repro.results.raw import read_raw
 from repro.results.tables import Tables
 from repro.text import command
 
@@ -34,11 +34,6 @@ class Merged:
     statuses: Mapping[Status, int]
     """Rows by status, the gravest last."""
 
-    @property
-    def worst(self) -> Status:
-        """The gravest status of a row."""
-        return max(self.statuses, key=GRAVITY.index)
-
 
 def merge(sources: Sequence[Path], out: Path, own: Path | None = None) -> Merged:
     """Write the tables of the sources into the folder ``out``; each file is replaced whole.
@@ -50,7 +45,9 @@ def merge(sources: Sequence[Path], out: Path, own: Path | None = None) -> Merged
     raw = read_raw(sources, own)
     made = compare(raw)
     if not made.rows:
-        raise StoreError(_nothing(sources, raw))
+        listed = ", ".join(shown(source) for source in sources)
+        why = f": {raw.broken[0]}" if raw.broken else ""
+        raise StoreError(f"{listed}: no measurement in {raw.files} raw files{why}; run `{command('bench')}` first")
     tables.write(made, out)
     counts = Counter(row.status for row in made.rows)
     return Merged(
@@ -60,12 +57,6 @@ def merge(sources: Sequence[Path], out: Path, own: Path | None = None) -> Merged
         len(made.rows),
         raw.duplicates,
         raw.torn,
-        raw.broken,
+        tuple(raw.broken),
         {status: counts[status] for status in GRAVITY if counts[status]},
     )
-
-
-def _nothing(sources: Sequence[Path], raw: Raw) -> str:
-    listed = ", ".join(shown(source) for source in sources)
-    why = f": {raw.broken[0]}" if raw.broken else ""
-    return f"{listed}: no measurement in {raw.files} raw files{why}; run `{command('bench')}` first"

@@ -11,11 +11,11 @@ import json
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
-from importlib import metadata
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from repro import __version__
 from repro.errors import ConfigError, StoreError
 from repro.files import adapter, replacing
 from repro.model import SCHEMA, read_line
@@ -29,7 +29,7 @@ TRANSFORM_BYTES = 32 << 20
 _MOST_FILES, _MOST_BYTES, _MOST_TIMES = 20_000, 256 << 20, 200
 """Files of a pack, bytes that they unpack to, and how many times the pack's own; raw lines unpack to about 15 times."""
 _MACHINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_TEXTS = frozenset(
+TEXTS = frozenset(
     ("note", "problem", "reason", "question", "command", "fingerprint", "builds", "state", "source", "harness")
 )
 """Fields of a line that hold text of somebody's making; the rest are figures, digests and names of ours."""
@@ -49,17 +49,18 @@ def pack(results: Path, target: Path, machine: str | None = None) -> Path:
     """
     folder = _machine_folder(results / "raw", machine)
     file = target if target.suffix == ".zip" else target / f"{folder.name}.zip"
-    texts = {path: list(_cleaned(path, folder.name)) for path in sorted(folder.rglob("*.jsonl"))}
-    contents = {_name(path, folder): "".join(f"{one}\n" for one in its).encode() for path, its in texts.items()}
+    lines = {path: list(_cleaned(path, folder.name)) for path in sorted(folder.rglob("*.jsonl"))}
     transforms, left_out = _transforms(
-        folder, {digest for its in texts.values() for one in its for digest in _digests(one)}
+        folder, {str(one["result_digest"]) for its in lines.values() for one in its if "result_digest" in one}
     )
-    contents |= {_name(path, folder): _without_paths(path) for path in transforms}
+    packed = {path: "".join(f"{json.dumps(one)}\n" for one in its).encode() for path, its in lines.items()}
+    packed |= {path: _without_paths(path) for path in transforms}
+    contents = {path.relative_to(folder.parent).as_posix(): content for path, content in packed.items()}
     manifest = {
         "format": FORMAT,
         "version": VERSION,
         "schema": SCHEMA,
-        "made_by": _project_version(),
+        "made_by": __version__,
         "machine": folder.name,
         "transforms_left_out": left_out,
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())},
@@ -86,15 +87,10 @@ def _machine_folder(raw: Path, machine: str | None) -> Path:
     return raw / (machine or found[0])
 
 
-def _name(file: Path, folder: Path) -> str:
-    """Name in the pack: the machine's folder and what is below it."""
-    return file.relative_to(folder.parent).as_posix()
-
-
 # ---- what leaves the machine
 
 
-def _cleaned(file: Path, machine: str) -> Iterator[str]:
+def _cleaned(file: Path, machine: str) -> Iterator[dict[str, Any]]:
     """Every whole line without private names; what is none (torn, or another program's) is left out."""
     try:
         content = file.read_bytes()
@@ -115,7 +111,7 @@ def _cleaned(file: Path, machine: str) -> Iterator[str]:
                 f"{shown(file)}, line {number}: {left!r} names a user, a host or a folder and cannot be taken out, so "
                 "nothing was packed: rename what holds it (an experiment or a condition, say), and measure again"
             )
-        yield json.dumps({name: _scrubbed(one) if name in _TEXTS else one for name, one in fields.items()})
+        yield {name: _scrubbed(one) if name in TEXTS else one for name, one in fields.items()}
 
 
 def _scrubbed(value: Any) -> Any:
@@ -139,17 +135,11 @@ def _private(value: Any, inside: bool = False) -> Iterator[str]:
             yield from _private(one, inside)
     elif isinstance(value, dict):
         for name, one in value.items():
-            if name not in _TEXTS:
+            if name not in TEXTS:
                 yield from _private(one, inside or name in _NAMES)
 
 
-def _digests(text: str) -> Iterator[str]:
-    found = json.loads(text).get("result_digest")
-    if found:
-        yield found
-
-
-def _transforms(folder: Path, digests: set[str]) -> tuple[list[Path], int]:
+def _transforms(folder: Path, digests: Iterable[str]) -> tuple[list[Path], int]:
     """Files of the results that the lines refer to, up to the limit, and how many are left out."""
     files = sorted(
         file
@@ -176,13 +166,6 @@ def _without_paths(transform: Path) -> bytes:
     return scrub(text).encode("utf-8", "surrogateescape")
 
 
-def _project_version() -> str:
-    try:
-        return metadata.version("repro")
-    except metadata.PackageNotFoundError:  # run from the checkout, not installed
-        return "checkout"
-
-
 # ---- what comes in
 
 
@@ -195,15 +178,7 @@ def read_pack(file: Path) -> tuple[str, Mapping[str, bytes]]:
     try:
         with zipfile.ZipFile(file) as archive:
             return _checked(file, archive)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        ValueError,
-        OverflowError,
-    ) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OverflowError) as error:
         raise _refused(file, f"it is no zip file, or is damaged ({line(error, 100)})") from error
     except OSError as error:
         raise StoreError(f"{shown(file)}: cannot be read: {error.strerror or error}") from error

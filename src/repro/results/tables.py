@@ -68,20 +68,14 @@ def read(out: Path) -> Tables:
 
 def blocks_of(trials: Iterable[TrialRow]) -> Mapping[Place, Blocks]:
     """Block, numbered in the order of measuring, to log ratios of its rounds; of the key that was measured last."""
-    return {place[:4]: blocks for place, blocks in blocks_by_key(trials).items()}
-
-
-def blocks_by_key(trials: Iterable[TrialRow]) -> Mapping[tuple[str, str, str, str, str], Blocks]:
-    """The same for every key: machine, comparison, experiment, condition, key; the last measured is the last."""
-    lives: dict[tuple[str, str, str, str, str], dict[str, list[TrialRow]]] = {}
+    lives: dict[tuple[Place, str], dict[tuple[str, int], list[TrialRow]]] = {}
     for trial in trials:
         if trial.whole:
-            place = (trial.machine, trial.comparison, trial.experiment, trial.condition, trial.key)
-            lives.setdefault(place, {}).setdefault(f"{trial.life}/{trial.block}", []).append(trial)
-    started = sorted((min(_start(life) for life in its.values()), place) for place, its in lives.items())
-    return {
-        place: dict(enumerate(map(_log_ratios, sorted(lives[place].values(), key=_start)), 1)) for _, place in started
-    }
+            place = trial.machine, trial.comparison, trial.experiment, trial.condition
+            lives.setdefault((place, trial.key), {}).setdefault((trial.life, trial.block), []).append(trial)
+    blocks = {which: sorted(its.values(), key=_start) for which, its in lives.items()}
+    by_time = sorted(blocks, key=lambda which: (_start(blocks[which][0]), which))
+    return {which[0]: dict(enumerate(map(_log_ratios, blocks[which]), 1)) for which in by_time}
 
 
 def _start(trials: Iterable[TrialRow]) -> str:
@@ -101,26 +95,22 @@ def _log_ratios(trials: Iterable[TrialRow]) -> list[float]:
 
 
 def _csv(kind: type, rows: Sequence[Any], digits: int | None = None) -> str:
+    """The rows as text, numbers in full or to so many digits; what is not known or no number is empty."""
     names = [one.name for one in dataclasses.fields(kind)]
     cells = operator.attrgetter(*names)
     text = io.StringIO(newline="")
     out = csv.writer(text, lineterminator="\n")
     out.writerow(names)
+
+    def number(value: float) -> float | str | None:
+        if not math.isfinite(value):
+            return None
+        return f"{value:.{digits}g}" if digits else value
+
     # By exact type: this runs for each cell of a hundred thousand lines. What is neither (None, int, an enum) is csv's.
-    cell: dict[type, Callable[[Any], Any]] = {
-        str: _text,
-        bool: lambda one: "yes" if one else "no",
-        float: lambda one: _number(one, digits),
-    }
+    cell: dict[type, Callable[[Any], Any]] = {str: _text, bool: lambda one: "yes" if one else "no", float: number}
     out.writerows([cell[type(one)](one) if type(one) in cell else one for one in cells(row)] for row in rows)
     return text.getvalue()
-
-
-def _number(value: float, digits: int | None) -> float | str | None:
-    """What csv writes as it should be: in full, or to so many digits; what is no number as nothing."""
-    if not math.isfinite(value):
-        return None
-    return f"{value:.{digits}g}" if digits else value
 
 
 @lru_cache(maxsize=1 << 12)
