@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from repro.measure.agreement import MAX_POINTS, Apart, Comparer
+from repro.elastix.transforms import MAX_POINTS
+from repro.measure.agreement import Apart, Comparer
 from repro.measure.arms import Limits, Place
 from repro.model import Path_
 from support.made_up import build as made_up

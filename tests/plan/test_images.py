@@ -82,7 +82,7 @@ def test_downloaded_images_are_used(checkout: Checkout, monkeypatch: pytest.Monk
     assert (images.name, images.note, images.size_px) == ("posted", "", (3, 2))
     assert images.fixed.read_bytes() == POSTED["fixed"]
     assert images.moving_sha256 == digest(POSTED["moving"])
-    assert images.options() == ["-f", str(images.fixed), "-m", str(images.moving)]
+    assert images.extras == {}
 
 
 @pytest.mark.parametrize("offline", [False, True])
@@ -199,7 +199,7 @@ def test_the_volume_comes_with_masks(tmp_path: Path) -> None:
     assert images.fixed_mask is not None
     assert images.moving_mask is not None
     assert images.extra_sha256
-    assert images.options()[4:] == ["-fMask", str(images.fixed_mask), "-mMask", str(images.moving_mask)]
+    assert images.extras == {"fixed_mask": images.fixed_mask, "moving_mask": images.moving_mask}
 
 
 # ---- the user's own
@@ -236,9 +236,7 @@ def test_masks_an_initial_transform_and_points_count_as_inputs(tmp_path: Path) -
     more = custom("f", "m", extras, cwd=tmp_path)
     assert plain.extra_sha256 == ""
     assert len(more.extra_sha256) == 32
-    named = [(tmp_path / name).as_posix() for name in ("mask", "start", "points")]
-    assert [Path(word).as_posix() for word in more.options()[5::2]] == named
-    assert more.options()[4::2] == ["-mMask", "-t0", "-fp"]
+    assert more.extras == {name: tmp_path / file for name, file in extras.items()}
     (tmp_path / "mask").write_text("another", encoding="utf-8")
     assert custom("f", "m", extras, cwd=tmp_path).extra_sha256 != more.extra_sha256
     with pytest.raises(ConfigError, match="--fixed-mask nothing: does not exist"):

@@ -98,9 +98,9 @@ class ConditionLog:
         known = [line.max_px for line in lines if line.max_px is not None]
         return max(known) if known and len(known) == len(lines) else None
 
-    def apart(self, digests: tuple[str, str]) -> Apart | None:
-        """What an earlier session found of these two results; None where it did not compare them."""
+    def apart(self, digests: tuple[str, str], session: str) -> Apart | None:
+        """What was found of these two results; None where nobody compared them, or an earlier session could not."""
         for line in (line for lines in self._apart.values() for line in lines):
-            if line.digests == digests and not line.problem:
-                return Apart(line.mean_px, line.max_px)
+            if line.digests == digests and (line.session == session or not line.problem):
+                return Apart(line.mean_px, line.max_px, line.problem)
         return None

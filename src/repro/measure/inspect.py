@@ -190,7 +190,6 @@ class _Inspection:
         place = Place(self.folder, self.folder / "worker.log")
         environment = child_environment(itk_environment(machine_threads, None))
         with start_worker(self.installed, environment, place, _LIMITS) as worker:
-            worker.read(_LIMITS.timeout_s)
             request = {"op": "load", "path": self.installed.build.path, "by": by, "images": IMAGES, "pixel": "float"}
             yield worker, _answer(worker, request)
 

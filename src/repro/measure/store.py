@@ -42,14 +42,8 @@ class RawFile:
             file.parent.mkdir(parents=True, exist_ok=True)
             # Unbuffered: what could not be written must not linger and be written later.
             self._stream = file.open("ab", buffering=0)
-            self._cut_torn_line()
+            self._stream.truncate(file.read_bytes().rfind(b"\n") + 1)  # cuts off a torn line
             _sync_folder(file.parent)
-
-    def _cut_torn_line(self) -> None:
-        content = self.file.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole != len(content):
-            self._stream.truncate(whole)
 
     def append(self, line: Line) -> None:
         """Write one line and have it on disk before returning; where that fails the file is as before."""
@@ -110,10 +104,10 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         with named_errors(folder):
             holder.write_text(json.dumps({"pid": os.getpid(), "since": utc_now()}), encoding="utf-8")
-        _clear_work(folder)
+        shutil.rmtree(folder / WORK, ignore_errors=True)
         yield
     finally:
-        _clear_work(folder)
+        shutil.rmtree(folder / WORK, ignore_errors=True)
         holder.unlink(missing_ok=True)
         lock.release()
 
@@ -124,11 +118,6 @@ def _holder(file: Path) -> str:
         return f"process {held['pid']} since {held['since']}"
     except (OSError, ValueError, KeyError):
         return "another run"
-
-
-def _clear_work(machine_folder: Path) -> None:
-    """Only the holder of the lock may."""
-    shutil.rmtree(machine_folder / WORK, ignore_errors=True)
 
 
 @contextlib.contextmanager

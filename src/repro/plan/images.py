@@ -70,11 +70,6 @@ class ImageSet:
         """Those of EXTRAS that are there, by name."""
         return {name: file for name in EXTRAS if (file := getattr(self, name)) is not None}
 
-    def options(self) -> list[str]:
-        """The executable's options that name these files."""
-        named = {"-f": self.fixed, "-m": self.moving} | {EXTRAS[name]: file for name, file in self.extras.items()}
-        return [word for option, file in named.items() for word in (option, str(file))]
-
 
 def provide(
     name: str,

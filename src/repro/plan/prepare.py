@@ -134,7 +134,7 @@ def prepare(condition: Condition, images: ImageSet, physical_cores: int, cwd: Pa
             params_sha256=hashlib.sha256("\0".join(file.text() for file in read).encode()).hexdigest(),
             extra_sha256=digest([images.extra_sha256, named]) if named else images.extra_sha256,
             size_px=images.size_px,
-            transform=" + ".join(file.transform for file in read),
+            transform=" + ".join(file.first("Transform") for file in read),
             metric=" + ".join(" ".join(file.values.get("Metric", ())) for file in read),
             sampler=" + ".join(" ".join(file.values.get("ImageSampler", ())) for file in read),
             masks=tuple(name for name in images.extras if name.endswith("mask")),
