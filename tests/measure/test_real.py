@@ -61,7 +61,7 @@ def work(
     strategy: Strategy | None = None,
     overrides: tuple[tuple[str, str], ...] = (),
     settings: Mapping[Side, Settings] = {},
-    **files: Any,
+    **extras: Path,
 ) -> Work:
     builds: dict[Side, InstalledBuild] = {"base": fetched(base), "other": fetched(other)}
 
@@ -74,7 +74,7 @@ def work(
     if strategy:
         condition = BatchCondition("one", arm("base"), arm("other"), registration, strategy, jobs=2, registrations=3)
     pair = images.provide("synthetic", offline=True)
-    prepared = prepare(condition, dataclasses.replace(pair, **files), 2)
+    prepared = prepare(condition, dataclasses.replace(pair, extras=extras), 2)
     name = f"{base} {other}"
     compared = Comparison(name, condition.base.build, condition.other.build)
     return Work(compared, builds, "real", "?", prepared, blocks=1, rounds=1)

@@ -51,7 +51,7 @@ class Comparer:
 
     def compare(self, base: Path, other: Path) -> Apart:
         """The results whose transform files are in the two folders."""
-        before = self.prepared.images.initial_transform
+        before = self.prepared.images.extras.get("initial_transform")
         chains = [[*([before] if before else []), *transform_files(folder)] for folder in (base, other)]
         try:
             if reason := self._other_geometry(chains):
