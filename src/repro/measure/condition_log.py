@@ -25,10 +25,9 @@ class ConditionLog:
 
     def __init__(self, file: Path, key: str, sides: frozenset[Side]) -> None:
         """Read what earlier sessions left. A block of which one of these sides was not run is not whole."""
-        self._key = key
         self._sides = sides
         self._measured: dict[str, list[Measurement]] = {}
-        self._apart: dict[str, list[AgreementLine]] = {}
+        self._agreements: list[AgreementLine] = []
         self.whole: dict[int, str] = {}
         """Blocks that are whole -> the life that they were measured in."""
         self.opened = False
@@ -42,7 +41,7 @@ class ConditionLog:
             case Measurement(phase="measure"):
                 self._measured.setdefault(line.life, []).append(line)
             case AgreementLine():
-                self._apart.setdefault(line.life, []).append(line)
+                self._agreements.append(line)
             case BlockLine() if self._sides <= {one.side for one in self._measured.get(line.life, ())}:
                 self.whole.setdefault(line.block, line.life)
 
@@ -61,7 +60,15 @@ class ConditionLog:
         """Close the raw file."""
         self._raw.close()
 
-    def rounds(self) -> dict[int, list[float]]:
+    def block_logs(self) -> list[float]:
+        """The log ratio of each whole block that has one."""
+        return [statistics.median(rounds) for rounds in self._rounds().values() if rounds]
+
+    def estimate(self) -> Estimate | None:
+        """The ratio so far."""
+        return stats.estimate(self._rounds())
+
+    def _rounds(self) -> dict[int, list[float]]:
         """Log ratios of the complete rounds of each whole block."""
         found: dict[int, list[float]] = {}
         for block, life in sorted(self.whole.items()):
@@ -73,34 +80,17 @@ class ConditionLog:
             found[block] = [one for one in logs if one is not None]
         return found
 
-    def block_logs(self) -> list[float]:
-        """The log ratio of each whole block that has one."""
-        return [statistics.median(rounds) for rounds in self.rounds().values() if rounds]
-
-    def estimate(self) -> Estimate | None:
-        """The ratio so far."""
-        return stats.estimate(self.rounds())
-
-    def _counted(self) -> list[Measurement]:
-        return [one for life in self.whole.values() for one in self._measured.get(life, ()) if one.status == "ok"]
-
     def medians_s(self) -> dict[Side, float]:
         """Median seconds of each arm over its trials in whole blocks."""
         seconds: dict[Side, list[float]] = {}
-        for one in self._counted():
-            if one.wall_s is not None:
+        for one in (one for life in self.whole.values() for one in self._measured.get(life, ())):
+            if one.status == "ok" and one.wall_s is not None:
                 seconds.setdefault(one.side, []).append(one.wall_s)
         return {side: statistics.median(values) for side, values in seconds.items()}
 
-    def max_px(self) -> float | None:
-        """Largest distance of the results of a round in whole blocks; None where any could not be compared."""
-        lines = [line for life in self.whole.values() for line in self._apart.get(life, ())]
-        known = [line.max_px for line in lines if line.max_px is not None]
-        return max(known) if known and len(known) == len(lines) else None
-
     def apart(self, digests: tuple[str, str], session: str) -> Apart | None:
         """What was found of these two results; None where nobody compared them, or an earlier session could not."""
-        for line in (line for lines in self._apart.values() for line in lines):
+        for line in self._agreements:
             if line.digests == digests and (line.session == session or not line.problem):
                 return Apart(line.mean_px, line.max_px, line.problem)
         return None

@@ -30,7 +30,6 @@ from repro.measure.arms import Limits as Limits
 from repro.measure.condition_log import ConditionLog
 from repro.model import (
     SIDES,
-    TOLERANCE_PX,
     AgreementLine,
     BatchCondition,
     BlockLine,
@@ -98,12 +97,8 @@ class ConditionResult:
     estimate: Estimate | None
     medians_s: Mapping[Side, float]
     """Over the trials of whole blocks."""
-    max_px: float | None
-    """Largest distance of the two results of a round; None: not compared."""
     blocks: int
     """Whole ones."""
-    failed: int
-    """Trials of this session that failed."""
 
 
 @dataclass(slots=True)
@@ -117,17 +112,7 @@ class Summary:
     """Trials of this session."""
     skipped: int = 0
     """Blocks that an earlier session had measured."""
-    busy_s: float = 0.0
-    """Seconds inside trials, loading included."""
     wall_s: float = 0.0
-
-    @property
-    def different(self) -> int:
-        """Conditions whose two results lie further apart than TOLERANCE_PX.
-
-        Whether that has a known reason is decided where all measurements are looked at: results/comparison.py.
-        """
-        return sum(result.max_px is not None and result.max_px > TOLERANCE_PX for result in self.results)
 
 
 class Listener(Protocol):
@@ -136,8 +121,8 @@ class Listener(Protocol):
     def condition_started(self, work: Work, blocks: int) -> None:
         """A condition begins; so many of its blocks are there from earlier sessions."""
 
-    def trial_finished(self, work: Work, measurement: Measurement, busy_s: float) -> None:
-        """A trial is over; ``busy_s`` is what it took in all, loading included."""
+    def trial_finished(self, work: Work, measurement: Measurement) -> None:
+        """A trial is over."""
 
     def block_finished(self, work: Work, blocks: int, estimate: Estimate | None) -> None:
         """A block is whole, as so many are now; the ratio so far."""
@@ -245,7 +230,6 @@ class ConditionRun:
         self._session = session
         self._work = work
         self._key = work.prepared.key
-        self._failed = 0
         self._log = ConditionLog(session.raw_file(work), self._key, session.options.sides)
         log = session.folder / store.LOGS / f"{work.experiment_name}-{work.prepared.condition.name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -280,7 +264,7 @@ class ConditionRun:
     def result(self) -> ConditionResult:
         """What is known of the condition now."""
         log = self._log
-        return ConditionResult(self._work, log.estimate(), log.medians_s(), log.max_px(), self.blocks, self._failed)
+        return ConditionResult(self._work, log.estimate(), log.medians_s(), self.blocks)
 
     def close(self) -> None:
         """Close the raw file."""
@@ -302,9 +286,9 @@ class ConditionRun:
             for side in SIDES:
                 if side in session.options.sides:
                     arms[side] = make_arm(work.builds[side], work.prepared, side, place, session.options.limits)
-            for step in block.rounds:
+            for trials in block.rounds:
                 done: dict[Side, Measurement] = {}
-                for trial in step.trials:
+                for trial in trials:
                     if trial.side not in arms:
                         continue
                     if session.stop.requested:
@@ -313,7 +297,7 @@ class ConditionRun:
                     failed = done[trial.side].status != "ok"
                     if failed and (trial.phase == "warmup" or not arms[trial.side].usable):
                         return
-                if step.number:
+                if trials[0].phase == "measure":
                     self._compare(done)
             self._log.add(
                 BlockLine(
@@ -335,7 +319,7 @@ class ConditionRun:
     def _trial(self, trial: Trial, life: str, arm: Arm, parent: Path) -> Measurement:
         """Run one trial in a folder of its own and keep what it gave, whatever that is."""
         session, work = self._session, self._work
-        started, before, begin = utc_now(), load.snapshot(), time.perf_counter()
+        started, before = utc_now(), load.snapshot()
         fields: dict[str, Any] = {"status": "ok"}
         with store.trial_folder(parent) as folder:
             try:
@@ -363,13 +347,9 @@ class ConditionRun:
         )
         self._open_log(None)
         self._log.add(measurement)
-        busy_s = time.perf_counter() - begin
-        failed = measurement.status != "ok"
-        self._failed += failed
-        session.summary.failed += failed
+        session.summary.failed += measurement.status != "ok"
         session.summary.measured += 1
-        session.summary.busy_s += busy_s
-        session.listener.trial_finished(work, measurement, busy_s)
+        session.listener.trial_finished(work, measurement)
         return measurement
 
     def _check_version(self, build: InstalledBuild, said: Mapping[str, str]) -> None:

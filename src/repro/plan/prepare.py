@@ -106,10 +106,11 @@ def prepare(condition: Condition, images: ImageSet, physical_cores: int, cwd: Pa
     registration = condition.registration
     found = [_parameter_file(name, cwd) for name in registration.parameter_files]
     read = [parameters.override(parameters.read(file), registration.overrides) for file in found]
-    names, notes = [], []
-    for number, file in enumerate(found, start=1):
-        ours = file.parent == PARAMETER_FILES
-        names.append(file.name if ours else f"custom-{number}.txt")
+    names = [
+        file.name if file.parent == PARAMETER_FILES else f"custom-{number}.txt"
+        for number, file in enumerate(found, start=1)
+    ]
+    notes = []
     if left_out := sorted({key for file in read for key in OUTPUT_FORMAT if key in file.values}):
         notes.append(
             f"{', '.join(left_out)} is left out: transforms are written as text, so that results can be compared"
