@@ -76,8 +76,8 @@ class Place:
 def make_arm(installed: InstalledBuild, prepared: Prepared, side: Side, place: Place, limits: Limits) -> Arm:
     """The arm of this side: a build's path and the condition's kind decide which."""
     batch = isinstance(prepared.condition, BatchCondition)
-    cli, python = (BatchCliArm, BatchHostArm) if batch else (CliArm, WorkerArm)
-    kind: type[Arm] = cli if installed.build.path == "cli" else python
+    kinds: tuple[type[Arm], type[Arm]] = (BatchCliArm, BatchHostArm) if batch else (CliArm, WorkerArm)
+    kind = kinds[0] if installed.build.path == "cli" else kinds[1]
     return kind(installed, prepared, side, place, limits)
 
 
@@ -182,8 +182,11 @@ class WorkerArm(Arm):
 
     def run(self, trial: Trial, folder: Path) -> Facts:
         """One registration in the worker."""
+        loading: Facts = {}
         try:
-            loading = {} if self._child else self._start()
+            if self._child is None:
+                self._child = start_worker(self._installed, self._environment, self._place, self._limits, self.program)
+                loading = self._load(self._child.started)
             facts = dict(self._register(trial, folder))
             self._watch_memory()
         except TrialError as error:
@@ -194,9 +197,8 @@ class WorkerArm(Arm):
             raise TrialError(f"{error}{said}", timed_out=error.timed_out, facts=error.facts) from error
         return {**loading, **facts, "said": {**self._said, **facts.get("said", {})}, "threads": self._threads}
 
-    def _start(self) -> dict[str, Any]:
-        self._child = start_worker(self._installed, self._environment, self._place, self._limits, self.program)
-        parts = {"interpreter": time.perf_counter() - self._child.started}
+    def _load(self, started: float) -> Facts:
+        parts = {"interpreter": time.perf_counter() - started}
         answer = self._ask({"op": "load", **self._loading()})
         parts |= answer["parts"]
         self._said = answer["said"]
@@ -332,9 +334,9 @@ class BatchHostArm(WorkerArm):
             **_results(folders),
         }
 
-    def _start(self) -> dict[str, Any]:
+    def _load(self, started: float) -> Facts:
         # The parts of loading overlap in the processes: only their whole is a time.
-        return {"load_s": super()._start()["load_s"]}
+        return {"load_s": super()._load(started)["load_s"]}
 
     def _loading(self) -> dict[str, Any]:
         condition = self._prepared.condition

@@ -395,19 +395,19 @@ class ConditionRun:
         )
 
     def _compare(self, done: Mapping[Side, Measurement]) -> None:
-        """Compare the two results of a round."""
-        results = [done[side].result_digest for side in SIDES if side in done and done[side].status == "ok"]
-        if len(results) < len(SIDES) or None in results:
+        """Compare the two results of a round; a trial that failed has none."""
+        base, other = done.get("base"), done.get("other")
+        if base is None or other is None or base.result_digest is None or other.result_digest is None:
             return
-        digests, first = (str(results[0]), str(results[1])), done["base"]
-        apart = self._log.apart(digests, first.session) or self._compared(digests)
+        digests = (base.result_digest, other.result_digest)
+        apart = self._log.apart(digests, base.session) or self._compared(digests)
         self._log.add(
             AgreementLine(
-                session=first.session,
-                key=first.key,
-                life=first.life,
-                block=first.block,
-                round=first.round,
+                session=base.session,
+                key=base.key,
+                life=base.life,
+                block=base.block,
+                round=base.round,
                 digests=digests,
                 mean_px=apart.mean_px,
                 max_px=apart.max_px,
