@@ -78,7 +78,7 @@ def test_downloaded_images_are_used(checkout: Checkout, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(downloads, "download", download)
     images = checkout.images()
-    assert (images.name, images.note, images.size_px) == ("posted", "", (3, 2))
+    assert (images.name, images.size_px) == ("posted", (3, 2))
     assert images.fixed.read_bytes() == POSTED["fixed"]
     assert images.moving_sha256 == digest(POSTED["moving"])
     assert images.extras == {}
@@ -90,7 +90,6 @@ def test_without_network_the_committed_pair_is_used_and_says_so(checkout: Checko
     assert images.name == "synthetic"
     assert images.fixed.read_bytes() == OWN["fixed"]
     assert (images.fixed_sha256, images.moving_sha256) == (digest(OWN["fixed"]), digest(OWN["moving"]))
-    assert "'synthetic' in place of 'posted'" in images.note
     assert len(checkout.said) == 1
     assert checkout.said[0].startswith("NOTE: ")
     assert "REPRO_IMAGES" in checkout.said[0]
@@ -105,7 +104,7 @@ def test_images_put_beside_the_checkout_need_no_network(
     if where == "folder":
         monkeypatch.setenv("REPRO_IMAGES", str(folder))
     images = checkout.images(offline=True)
-    assert (images.name, images.note) == ("posted", "")
+    assert images.name == "posted"
     assert images.fixed == folder / "fixed.tif"
 
 

@@ -11,7 +11,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -59,8 +59,6 @@ class ImageSet:
     """Of the extras; empty: there are none."""
     size_px: tuple[int, ...] = ()
     """Of the fixed image; empty: not known before a build has read it."""
-    note: str = ""
-    """Why these are not the images that were asked for; empty: they are."""
 
 
 def provide(
@@ -92,8 +90,7 @@ def provide(
             f"{' and '.join(one.name for one in table.files().values())} into {shown(folder)} or a folder that "
             f"{FOLDER_VARIABLE} names"
         )
-        note = f"images {table.fallback!r} in place of {name!r}"
-        return replace(provide(table.fallback, offline=offline, say=say, file=file, cache=cache), note=note)
+        return provide(table.fallback, offline=offline, say=say, file=file, cache=cache)
     extras = {key: found[key] for key in EXTRAS if key in found}
     return ImageSet(
         name,
