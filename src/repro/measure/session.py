@@ -27,7 +27,6 @@ from repro.measure import store
 from repro.measure.agreement import Apart, Comparer
 from repro.measure.arms import PADDING, Arm, Place, make_arm
 from repro.measure.arms import Limits as Limits
-from repro.measure.condition_log import ConditionLog
 from repro.model import (
     SIDES,
     AgreementLine,
@@ -230,7 +229,7 @@ class ConditionRun:
         self._session = session
         self._work = work
         self._key = work.prepared.key
-        self._log = ConditionLog(session.raw_file(work), self._key, session.options.sides)
+        self._log = store.ConditionLog(session.raw_file(work), self._key, session.options.sides)
         log = session.folder / store.LOGS / f"{work.experiment_name}-{work.prepared.condition.name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         self._place = Place(session.folder / store.WORK, log)
@@ -400,7 +399,7 @@ class ConditionRun:
         if base is None or other is None or base.result_digest is None or other.result_digest is None:
             return
         digests = (base.result_digest, other.result_digest)
-        apart = self._log.apart(digests, base.session) or self._compared(digests)
+        apart = self._log.agreement(digests, base.session) or self._compared(digests)
         self._log.add(
             AgreementLine(
                 session=base.session,
