@@ -154,11 +154,12 @@ def run(work: Sequence[Work], options: Options, listener: Listener, stop: Stop) 
             if reason := impossible(one.prepared.condition):
                 listener.say(f"{one.prepared.condition.name} is left out: {reason}")
                 continue
-            with contextlib.closing(ConditionRun(session, one)) as condition:
-                listener.condition_started(one, condition.blocks)
+            with contextlib.closing(store.ConditionLog(session.raw_file(one), one.prepared.key, options.sides)) as log:
+                condition = ConditionRun(session, one, log)
+                listener.condition_started(one, len(log.whole))
                 for block in condition.missing():
                     condition.measure(block)
-                summary.results.append(condition.result())
+                summary.results.append(ConditionResult(one, log.estimate(), log.medians_s(), len(log.whole)))
                 listener.condition_finished(summary.results[-1])
     summary.wall_s = time.perf_counter() - start
     return summary
@@ -225,19 +226,14 @@ class Session:
 class ConditionRun:
     """One condition, taken up where an earlier session left it."""
 
-    def __init__(self, session: Session, work: Work) -> None:
+    def __init__(self, session: Session, work: Work, log: store.ConditionLog) -> None:
         self._session = session
         self._work = work
         self._key = work.prepared.key
-        self._log = store.ConditionLog(session.raw_file(work), self._key, session.options.sides)
-        log = session.folder / store.LOGS / f"{work.experiment_name}-{work.prepared.condition.name}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        self._place = Place(session.folder / store.WORK, log)
-
-    @property
-    def blocks(self) -> int:
-        """Whole ones."""
-        return len(self._log.whole)
+        self._log = log
+        said = session.folder / store.LOGS / f"{work.experiment_name}-{work.prepared.condition.name}.log"
+        said.parent.mkdir(parents=True, exist_ok=True)
+        self._place = Place(session.folder / store.WORK, said)
 
     def missing(self) -> Iterator[Block]:
         """The blocks that are to be measured next, until there are enough; one that is not whole then comes again."""
@@ -258,16 +254,7 @@ class ConditionRun:
                 name = work.prepared.condition.name
                 session.listener.say(f"{name}: given up, as block {number} failed {ATTEMPTS} times")
                 return
-            session.listener.block_finished(work, self.blocks, log.estimate())
-
-    def result(self) -> ConditionResult:
-        """What is known of the condition now."""
-        log = self._log
-        return ConditionResult(self._work, log.estimate(), log.medians_s(), self.blocks)
-
-    def close(self) -> None:
-        """Close the raw file."""
-        self._log.close()
+            session.listener.block_finished(work, len(log.whole), log.estimate())
 
     def measure(self, block: Block) -> None:
         """One life of the workers: the warm-up, the rounds, and the line that says that the block is whole.

@@ -90,18 +90,18 @@ def read_lines(file: Path) -> Iterator[Line]:
             yield read_line(text)
 
 
-class ConditionLog:
-    """What a condition has measured so far: the lines of its key in a raw file, and the file itself to add to."""
+class ConditionLog(RawFile):
+    """A raw file with what a condition has measured so far: the lines of its key."""
 
     def __init__(self, file: Path, key: str, sides: frozenset[Side]) -> None:
         """Read what earlier sessions left. A block of which one of these sides was not run is not whole."""
+        super().__init__(file)  # first: it cuts off a torn line, which then must not count
         self._sides = sides
         self._measured: dict[str, list[Measurement]] = {}
         self._agreements: list[AgreementLine] = []
         self.whole: dict[int, str] = {}
         """Blocks that are whole -> the life that they were measured in."""
         self.opened = False
-        self._raw = RawFile(file)  # first: it cuts off a torn line, which then must not count
         for line in read_lines(file):
             if not isinstance(line, SessionLine) and getattr(line, "key", None) == key:
                 self._count(line)
@@ -117,18 +117,14 @@ class ConditionLog:
 
     def open(self, session: SessionLine, condition: ConditionLine) -> None:
         """Write what stands before the first line of a session."""
-        self._raw.append(session)
-        self._raw.append(condition)
+        self.append(session)
+        self.append(condition)
         self.opened = True
 
     def add(self, line: Measurement | AgreementLine | BlockLine) -> None:
         """Keep a line; it is on disk when this returns."""
-        self._raw.append(line)
+        self.append(line)
         self._count(line)
-
-    def close(self) -> None:
-        """Close the raw file."""
-        self._raw.close()
 
     def block_logs(self) -> list[float]:
         """The log ratio of each whole block that has one."""
