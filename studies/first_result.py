@@ -132,28 +132,11 @@ def interpreters(build: Any, file: Path, folder: Path, results: int, threads: in
 def pool(build: Any, file: Path, folder: Path, results: int, workers: int, threads: int) -> list[float]:
     """The pool, in a fresh interpreter."""
     import setting
-    from repro.errors import TrialError
-    from repro.system.children import Command, Launcher, tail_of
-    from repro.system.environment import child_environment
 
-    given = [setting.FIXED, setting.MOVING, file, folder, results, workers, threads, repr(time.time())]
-    argv = [
-        str(build.interpreter()),
-        "-I",
-        "-S",
-        "-B",
-        str(HERE),
-        "--child",
-        str(build.site_packages),
-        *map(str, given),
-    ]
-    with Launcher() as launcher:
-        answer, log = folder / "answer", folder / "log"
-        command = Command(argv=argv, env=child_environment({}), stdout=answer, stderr=log, timeout_s=setting.TIMEOUT_S)
-        outcome = launcher.run(command)
-    if outcome.exit_status != 0:
-        raise TrialError(f"the pool failed: {outcome.how}\n{tail_of(log)}")
-    seconds: list[float] = json.loads(answer.read_text(encoding="utf-8"))
+    begin = repr(time.time())
+    program = [str(build.interpreter()), "-I", "-S", "-B", str(HERE), "--child", str(build.site_packages)]
+    given = (setting.FIXED, setting.MOVING, file, folder, results, workers, threads, begin)
+    seconds: list[float] = setting.answer_of([*program, *map(str, given)], folder)
     return seconds
 
 

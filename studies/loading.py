@@ -94,25 +94,11 @@ def empty_file_cache(folder: Path) -> None:
 def load(build: Any, flags: list[str], way: str, folder: Path) -> dict[str, Any]:
     """What a fresh interpreter says that has loaded this way."""
     import setting
-    from repro.errors import TrialError
-    from repro.system.children import Command, Launcher, tail_of
-    from repro.system.environment import child_environment
 
-    words = [str(build.interpreter()), "-I", "-S", *([] if flags else ["-B"]), *flags, str(HERE), "--child"]
-    begin = time.time()
-    with Launcher() as launcher:
-        outcome = launcher.run(
-            Command(
-                argv=[*words, str(build.site_packages), way, str(setting.FIXED), str(setting.MOVING), repr(begin)],
-                env=child_environment({"OPENBLAS_NUM_THREADS": "1"} if way in ("pool", "fork") else {}),
-                stdout=folder / "answer",
-                stderr=folder / "log",
-                timeout_s=setting.TIMEOUT_S,
-            )
-        )
-    if outcome.exit_status != 0:
-        raise TrialError(f"loading as {way} failed: {outcome.how}\n{tail_of(folder / 'log')}")
-    answer: dict[str, Any] = json.loads((folder / "answer").read_text(encoding="utf-8"))
+    program = [str(build.interpreter()), "-I", "-S", *([] if flags else ["-B"]), *flags, str(HERE), "--child"]
+    given = (build.site_packages, way, setting.FIXED, setting.MOVING, repr(time.time()))
+    env = {"OPENBLAS_NUM_THREADS": "1"} if way in ("pool", "fork") else {}
+    answer: dict[str, Any] = setting.answer_of([*program, *map(str, given)], folder, env)
     return answer
 
 

@@ -6,8 +6,10 @@
 registers the committed images in the posted condition, where ITK sees 28 threads (448 work units of TBB). Three tables:
 1. seconds of the second and later calls by the number of bins, with the size of all histograms beside the caches: if
    the time is in the caches, it rises by more than the memory does where the histograms outgrow one of them;
-2. the same call with the memory given out otherwise: huge pages (fewer address translations), always fresh from the
-   system, always from the heap, never given back (glibc's variables, mallopt(3); Linux with glibc only);
+2. each call with the memory given out otherwise: huge pages (fewer address translations), always fresh from the system,
+   always from the heap, never given back. glibc gives out blocks of a histogram's size fresh from the system until the
+   first of them is given back, and from its heap after that; its variables change this (mallopt(3); Linux with glibc
+   only);
 3. counters of `perf stat` over a worker with 128 bins and with 32, where perf is on the PATH and the machine has them.
 docs/findings.md quotes it.
 """
@@ -51,24 +53,24 @@ def main() -> None:
             changes = {"MaximumNumberOfIterations": options.iterations, "NumberOfHistogramBins": bins}
             return setting.parameter_file("posted-bspline", folder, **changes)
 
-        def later_calls(worker: setting.Worker, bins: int) -> tuple[float, list[float], int]:
+        def calls(worker: setting.Worker, bins: int) -> tuple[list[float], int]:
             answers = [worker.register(file_of(bins), folder / "out") for _ in range(options.calls)]
-            walls = [float(answer["wall_s"]) for answer in answers]
-            return walls[0], walls[1:] or walls, int(answers[-1]["work_units"])
+            return [float(answer["wall_s"]) for answer in answers], int(answers[-1]["work_units"])
 
         print(f"Caches: {', '.join(f'{name} {size}' for name, size in caches().items()) or 'not known'}\n")
         setting.print_header("build", "bins", "work units", "histograms (MiB)", "first call (s)", "later calls (s)")
         for bins in options.bins:
             with setting.Worker(build, folder, machine_threads=options.machine_threads) as worker:
-                first, later, units = later_calls(worker, bins)
-            size = units * bins**2 * 8 / (1 << 20)
-            setting.print_row(build.name, bins, units, f"{size:.1f}", f"{first:.2f}", setting.spread(later))
+                seconds, units = calls(worker, bins)
+            size, later = units * bins**2 * 8 / (1 << 20), seconds[1:] or seconds
+            setting.print_row(build.name, bins, units, f"{size:.1f}", f"{seconds[0]:.2f}", setting.spread(later))
         print()
-        setting.print_header("build", "memory, 128 bins", "first call (s)", "later calls (s)")
+        numbers = range(1, options.calls + 1)
+        setting.print_header("build", "memory, 128 bins", *(f"call {number} (s)" for number in numbers))
         for way in options.ways:
             with setting.Worker(build, folder, machine_threads=options.machine_threads, extra=WAYS[way]) as worker:
-                first, later, _ = later_calls(worker, 128)
-            setting.print_row(build.name, way, f"{first:.2f}", setting.spread(later))
+                seconds, _ = calls(worker, 128)
+            setting.print_row(build.name, way, *(f"{value:.2f}" for value in seconds))
         print()
         if reason := refused():
             print(f"Counters: {reason}")
@@ -78,7 +80,7 @@ def main() -> None:
             counted = folder / f"perf-{bins}"
             perf = ("perf", "stat", "-x", ",", "-o", str(counted), "-e", ",".join(COUNTERS), "--")
             with setting.Worker(build, folder, machine_threads=options.machine_threads, before=perf) as worker:
-                later_calls(worker, bins)
+                calls(worker, bins)
             counts = {
                 line.split(",")[2]: line.split(",")[0] for line in counted.read_text().splitlines() if "," in line
             }

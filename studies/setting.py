@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import statistics
 import sys
 import tempfile
@@ -115,6 +116,17 @@ def run_executable(launcher: Launcher, build: InstalledBuild, file: Path | None,
     if outcome.exit_status != 0:
         raise TrialError(f"{build.name} failed: {outcome.how}\n{tail_of(output / 'log')}")
     return outcome.wall_s
+
+
+def answer_of(argv: Sequence[str], folder: Path, env: Mapping[str, str] = {}) -> Any:
+    """What a program prints, as JSON. Raises TrialError with the last lines of its log."""
+    answer, log = folder / "answer", folder / "log"
+    command = Command(argv=argv, env=child_environment(env), stdout=answer, stderr=log, timeout_s=TIMEOUT_S)
+    with Launcher() as launcher:
+        outcome = launcher.run(command)
+    if outcome.exit_status != 0:
+        raise TrialError(f"{' '.join(argv)} failed: {outcome.how}\n{tail_of(log)}")
+    return json.loads(answer.read_text(encoding="utf-8"))
 
 
 def spread(values: Sequence[float], unit: str = "") -> str:

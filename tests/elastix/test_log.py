@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro.elastix import log as elastixlog
+from repro.elastix import output
 
 LOGS = Path(__file__).parent / "data" / "logs"
 
@@ -119,20 +119,20 @@ def test_every_log_is_expected() -> None:
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_facts_of_real_logs(name: str) -> None:
-    assert elastixlog.parse(log(name)) == EXPECTED[name]
-    assert elastixlog.parse(log(name).replace("\n", "\r\n")) == EXPECTED[name]
-    assert elastixlog.errors(log(name)) == ERRORS.get(name, [])
+    assert output.parse_log(log(name)) == EXPECTED[name]
+    assert output.parse_log(log(name).replace("\n", "\r\n")) == EXPECTED[name]
+    assert output.parse_errors(log(name)) == ERRORS.get(name, [])
 
 
 @given(st.integers(min_value=0))
 def test_a_truncated_log_gives_what_it_holds(length: int) -> None:
     text = log("cli-5.3.1")
     length %= len(text) + 1
-    found, whole = elastixlog.parse(text[:length]), EXPECTED["cli-5.3.1"]
+    found, whole = output.parse_log(text[:length]), EXPECTED["cli-5.3.1"]
     # A number may be cut, so the last one is left out.
     assert found["resolutions_s"][:-1] == whole["resolutions_s"][: max(0, len(found["resolutions_s"]) - 1)]
     assert len(found["resolutions_s"]) == text[:length].count("iterating): 0")
-    assert elastixlog.errors(text[:length]) == []
+    assert output.parse_errors(text[:length]) == []
     assert (found["final_metric"] is not None) == ("Final metric value  = -0" in text[:length])
 
 
@@ -141,33 +141,33 @@ def test_a_truncated_log_gives_what_it_holds(length: int) -> None:
     [("0.12s", 0.12), ("1m2.50s", 62.5), ("2h0m1.00s", 7201.0), ("1d0h0m0.25s", 86400.25)],
 )
 def test_estimation_may_take_more_than_a_minute(written: str, seconds: float) -> None:
-    assert elastixlog.parse(f"Automatic parameter estimation took {written}\n")["estimation_s"] == (seconds,)
+    assert output.parse_log(f"Automatic parameter estimation took {written}\n")["estimation_s"] == (seconds,)
 
 
 def test_a_time_may_follow_an_open_progress_line() -> None:
     line = "Progress: 0%Time spent in resolution 0 (ITK initialization and iterating): 1.2e+03 s."
-    assert elastixlog.parse(line)["resolutions_s"] == (1200.0,)
+    assert output.parse_log(line)["resolutions_s"] == (1200.0,)
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999", ""])
 def test_a_metric_that_is_no_number_is_not_known(value: str) -> None:
-    assert elastixlog.parse(f"Final metric value  = {value}")["final_metric"] is None
+    assert output.parse_log(f"Final metric value  = {value}")["final_metric"] is None
 
 
 def test_errors_are_kept_once_and_bounded() -> None:
-    assert elastixlog.errors("ERROR: a\n\nERROR: a\nERROR:\nb\n") == ["ERROR: a", "ERROR: b"]
-    many = elastixlog.errors("".join(f"ERROR: {i} {'x' * 1000}\n" for i in range(100)))
-    assert len(many) == elastixlog.MAX_ERRORS
-    assert {len(error) for error in many} == {elastixlog.MAX_ERROR_LENGTH}
+    assert output.parse_errors("ERROR: a\n\nERROR: a\nERROR:\nb\n") == ["ERROR: a", "ERROR: b"]
+    many = output.parse_errors("".join(f"ERROR: {i} {'x' * 1000}\n" for i in range(100)))
+    assert len(many) == output.MAX_ERRORS
+    assert {len(error) for error in many} == {output.MAX_ERROR_LENGTH}
 
 
 def check(text: str) -> None:
     """Any text gives facts within their bounds."""
-    found = elastixlog.parse(text)
+    found = output.parse_log(text)
     assert all(0 <= seconds < float("inf") for seconds in found["estimation_s"])
     assert all(abs(seconds) < float("inf") for seconds in found["resolutions_s"])
     assert found["final_metric"] is None or abs(found["final_metric"]) < float("inf")
-    assert all(0 < len(error) <= elastixlog.MAX_ERROR_LENGTH for error in elastixlog.errors(text))
+    assert all(0 < len(error) <= output.MAX_ERROR_LENGTH for error in output.parse_errors(text))
     threads = found["log_threads"]
     assert threads is None or threads == "unspecified" or threads.isdecimal()
 
@@ -199,5 +199,5 @@ def test_any_text_gives_facts(text: str) -> None:
 
 
 def test_a_folder_without_a_log_says_nothing(tmp_path: Path) -> None:
-    assert elastixlog.read_log(tmp_path) == facts()
-    assert elastixlog.read_errors(tmp_path) == []
+    assert output.parse_log(output.read_log(tmp_path)) == facts()
+    assert output.parse_errors(output.read_log(tmp_path)) == []

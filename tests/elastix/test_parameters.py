@@ -28,7 +28,7 @@ def test_values_are_read_as_elastix_splits_them() -> None:
         "Title": ("two words", "bare"),
         "Empty": (),
     }
-    assert file.transform == "BSplineTransform"
+    assert file.first("Transform") == "BSplineTransform"
     assert file.dimension == 2
 
 
@@ -106,7 +106,7 @@ def test_dimension_must_be_one(value: str) -> None:
 
 def test_a_missing_transform_is_named() -> None:
     with pytest.raises(ConfigError, match=r"x\.txt: parameter 'Transform' is missing"):
-        _ = parameters.parse(b"(A 1)", "x.txt").transform
+        parameters.parse(b"(A 1)", "x.txt").first("Transform")
 
 
 def test_override_replaces_in_place_and_adds_at_the_end() -> None:
@@ -172,13 +172,6 @@ def test_a_toml_file_says_the_same_as_a_classic_one(tmp_path: Path) -> None:
 def test_a_toml_file_that_cannot_be_used_is_refused(text: bytes, problem: str) -> None:
     with pytest.raises(ConfigError, match=rf"p\.toml: {problem}"):
         parameters.parse_toml(text, "p.toml")
-
-
-def test_only_some_metrics_use_histograms() -> None:
-    assert parameters.uses_histograms("AdvancedMattesMutualInformation")
-    assert parameters.uses_histograms("TransformBendingEnergyPenalty NormalizedMutualInformation")
-    assert not parameters.uses_histograms("AdvancedNormalizedCorrelation")
-    assert not parameters.uses_histograms("")
 
 
 def test_our_own_files_are_what_their_comments_say() -> None:

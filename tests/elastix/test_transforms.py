@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from repro.elastix import spatial, transforms
+from repro.elastix import transforms
 from repro.elastix.transforms import UnknownTransformError
 from repro.errors import ConfigError
 
@@ -118,7 +118,7 @@ def test_an_affine_log_transform_is_its_matrix_exponential() -> None:
     # A real result of 0.25.4, with the matrix that elastix wrote beside it.
     (chain,) = (transforms.read_chain(case("affine-log-2d")),)
     (_, linear), *_ = chain.transforms
-    assert isinstance(linear, spatial.Linear)
+    assert isinstance(linear, transforms.Linear)
     expected = [[1.0026840662868846, 0.0024452189191451405], [-0.007113411687448283, 0.9974069646201308]]
     np.testing.assert_allclose(linear.matrix, np.array(expected).T, atol=1e-12)
 
@@ -162,11 +162,11 @@ def test_a_large_image_is_compared_on_a_lattice_with_its_corners() -> None:
     for size in sizes:
         dimension = len(size)
         zeros, ones, eye = np.zeros(dimension), np.ones(dimension), np.eye(dimension)
-        points = spatial.Grid(size, zeros, ones, zeros, eye).points()
-        assert spatial.MAX_POINTS / 2 ** (dimension + 1) < points.shape[1] <= spatial.MAX_POINTS or size[1] == 1
+        points = transforms.Grid(size, zeros, ones, zeros, eye).points()
+        assert transforms.MAX_POINTS / 2 ** (dimension + 1) < points.shape[1] <= transforms.MAX_POINTS or size[1] == 1
         assert (points.min(axis=1) == 0).all()
         assert (points.max(axis=1) == np.array(size) - 1).all()
-    assert spatial.MAX_POINTS == 512 * 512  # so that the posted images are compared at every point
+    assert transforms.MAX_POINTS == 512 * 512  # so that the posted images are compared at every point
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from repro.measure.agreement import MAX_POINTS, Apart, Comparer
+from repro.elastix.transforms import MAX_POINTS
+from repro.measure.agreement import Apart, Comparer
 from repro.measure.arms import Limits, Place
 from repro.model import Path_
 from support.made_up import build as made_up
@@ -69,7 +70,7 @@ def test_an_initial_transform_comes_before_both(builds: Path, tmp_path: Path) ->
     initial = tmp_path / "initial.txt"
     initial.write_text(UNKNOWN.format(8), encoding="utf-8")
     after = UNKNOWN.replace("NoInitialTransform", "initial.txt")
-    found = compare(builds, tmp_path, [after.format(1)], [after.format(2)], initial_transform=initial)
+    found = compare(builds, tmp_path, [after.format(1)], [after.format(2)], extras={"initial_transform": initial})
     assert found == Apart(0.5, 0.5)
 
 

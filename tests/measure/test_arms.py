@@ -143,7 +143,7 @@ def given(folder: Path) -> dict[str, Any]:
 
 def test_masks_initial_transform_and_points_reach_the_executable(bench: Bench, tmp_path: Path) -> None:
     files = given(tmp_path)
-    argv = list(bench.arm("cli", **files)._command(bench.place.work / "trial").argv)
+    argv = list(bench.arm("cli", extras=files)._command(bench.place.work / "trial").argv)
     for option, name in zip(("-fMask", "-mMask", "-t0", "-fp", "-mp"), EXTRAS, strict=True):
         assert argv[argv.index(option) + 1] == str(files[name])
     assert argv[argv.index("-threads") + 1] == "1"
@@ -151,7 +151,7 @@ def test_masks_initial_transform_and_points_reach_the_executable(bench: Bench, t
 
 def test_masks_initial_transform_and_points_reach_the_worker(bench: Bench, tmp_path: Path) -> None:
     files = given(tmp_path)
-    arm = bench.arm(**files)
+    arm = bench.arm(extras=files)
     assert {name: arm._loading()["images"][name] for name in EXTRAS[:2]} == {n: str(files[n]) for n in EXTRAS[:2]}
     (bench.place.work / "trial").mkdir()
     assert arm._job(bench.place.work / "trial")["given"] == {name: str(files[name]) for name in EXTRAS[2:]}
@@ -169,7 +169,7 @@ def test_children_are_told_folders_relative_to_theirs_so_that_a_users_name_is_in
     image.touch()
     paths: tuple[Path_, Path_] = ("cli", "api")
     for path in paths:
-        arm = bench.arm(path, fixed=image, moving=image, initial_transform=image)
+        arm = bench.arm(path, fixed=image, moving=image, extras={"initial_transform": image})
         trial = bench.place.work / "trial"
         words = [*arm._command(trial).argv] if path == "cli" else json.dumps([arm._job(trial), arm._loading()])
         assert "José" not in str(words).encode().decode("unicode_escape")

@@ -16,11 +16,12 @@ from repro.builds.installed import InstalledBuild
 from repro.elastix import transforms
 from repro.elastix.transforms import UnknownTransformError
 from repro.errors import UnavailableError
-from repro.measure import inspect
+from repro.measure import inspect, store
 from repro.measure.agreement import Comparer
 from repro.measure.arms import Limits, Place
 from repro.measure.session import Work
 from repro.model import (
+    AgreementLine,
     Arm,
     BatchCondition,
     Build,
@@ -61,7 +62,7 @@ def work(
     strategy: Strategy | None = None,
     overrides: tuple[tuple[str, str], ...] = (),
     settings: Mapping[Side, Settings] = {},
-    **files: Any,
+    **extras: Path,
 ) -> Work:
     builds: dict[Side, InstalledBuild] = {"base": fetched(base), "other": fetched(other)}
 
@@ -74,7 +75,7 @@ def work(
     if strategy:
         condition = BatchCondition("one", arm("base"), arm("other"), registration, strategy, jobs=2, registrations=3)
     pair = images.provide("synthetic", offline=True)
-    prepared = prepare(condition, dataclasses.replace(pair, **files), 2)
+    prepared = prepare(condition, dataclasses.replace(pair, extras=extras), 2)
     name = f"{base} {other}"
     compared = Comparison(name, condition.base.build, condition.other.build)
     return Work(compared, builds, "real", "?", prepared, blocks=1, rounds=1)
@@ -83,11 +84,12 @@ def work(
 def measured(out: Path, one: Work) -> tuple[dict[Side, Measurement], float | None]:
     """The measurements of the round, and how far apart its results are."""
     listener = made_up.Quiet()
-    summary = made_up.run(out, [one], listener)
+    made_up.run(out, [one], listener)
     found = {line.side: line for line in listener.measurements if line.phase == "measure"}
     assert [line.note for line in listener.measurements if line.note] == []
     assert listener.said == []
-    return found, summary.results[0].max_px
+    lines = [line for file in out.glob("raw/*/*/*.jsonl") for line in store.read_lines(file)]
+    return found, next(line.max_px for line in lines if isinstance(line, AgreementLine))
 
 
 @pytest.mark.parametrize(("base", "other"), [(CLI, API), (API, SITK)])

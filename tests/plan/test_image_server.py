@@ -69,7 +69,7 @@ def kept(file: Path) -> list[str]:
 def test_a_busy_server_is_asked_again(server: Server, file: Path) -> None:
     server.paths[PATH] = [answer(503), answer(body=GOOD, kind="image/tiff")]
     found = provide(file)
-    assert (found.name, found.note, found.moving.read_bytes()) == ("posted", "", GOOD)
+    assert (found.name, found.moving.read_bytes()) == ("posted", GOOD)
     assert kept(file) == ["fixed.tif", "moving.tif"]
 
 
@@ -79,7 +79,7 @@ def test_an_image_that_does_not_come_gives_way_to_another_loudly(server: Server,
     server.paths[PATH] = UNREACHABLE[fault](server)
     said: list[str] = []
     found = images.provide("posted", file=file, cache=file.parent / "cache", say=said.append)
-    assert (found.name, found.note) == ("own", "images 'own' in place of 'posted'")
+    assert found.name == "own"
     assert [line for line in said if f"moving.tif: {server.url(PATH, 'https')}" in line]
     assert kept(file) == ["fixed.tif"]
     server.paths[PATH] = [answer(body=GOOD, kind="image/tiff")]

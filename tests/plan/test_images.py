@@ -12,7 +12,6 @@ from repro.builds import downloads
 from repro.builds.downloads import UnreachableError
 from repro.errors import ConfigError, FetchError
 from repro.paths import DATA
-from repro.plan import images as image_sets
 from repro.plan.images import ImageSet, custom, data_files, find, provide, sha256
 
 POSTED = {"fixed": b"posted fixed", "moving": b"posted moving"}
@@ -79,10 +78,10 @@ def test_downloaded_images_are_used(checkout: Checkout, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(downloads, "download", download)
     images = checkout.images()
-    assert (images.name, images.note, images.size_px) == ("posted", "", (3, 2))
+    assert (images.name, images.size_px) == ("posted", (3, 2))
     assert images.fixed.read_bytes() == POSTED["fixed"]
     assert images.moving_sha256 == digest(POSTED["moving"])
-    assert images.options() == ["-f", str(images.fixed), "-m", str(images.moving)]
+    assert images.extras == {}
 
 
 @pytest.mark.parametrize("offline", [False, True])
@@ -91,7 +90,6 @@ def test_without_network_the_committed_pair_is_used_and_says_so(checkout: Checko
     assert images.name == "synthetic"
     assert images.fixed.read_bytes() == OWN["fixed"]
     assert (images.fixed_sha256, images.moving_sha256) == (digest(OWN["fixed"]), digest(OWN["moving"]))
-    assert "'synthetic' in place of 'posted'" in images.note
     assert len(checkout.said) == 1
     assert checkout.said[0].startswith("NOTE: ")
     assert "REPRO_IMAGES" in checkout.said[0]
@@ -106,7 +104,7 @@ def test_images_put_beside_the_checkout_need_no_network(
     if where == "folder":
         monkeypatch.setenv("REPRO_IMAGES", str(folder))
     images = checkout.images(offline=True)
-    assert (images.name, images.note) == ("posted", "")
+    assert images.name == "posted"
     assert images.fixed == folder / "fixed.tif"
 
 
@@ -196,10 +194,9 @@ def test_a_set_with_a_seed_is_drawn_once_and_checked(tmp_path: Path) -> None:
 
 def test_the_volume_comes_with_masks(tmp_path: Path) -> None:
     images = provide("synthetic-3d", offline=True, cache=tmp_path)
-    assert images.fixed_mask is not None
-    assert images.moving_mask is not None
     assert images.extra_sha256
-    assert images.options()[4:] == ["-fMask", str(images.fixed_mask), "-mMask", str(images.moving_mask)]
+    assert list(images.extras) == ["fixed_mask", "moving_mask"]
+    assert all(file.is_file() for file in images.extras.values())
 
 
 # ---- the user's own
@@ -236,9 +233,7 @@ def test_masks_an_initial_transform_and_points_count_as_inputs(tmp_path: Path) -
     more = custom("f", "m", extras, cwd=tmp_path)
     assert plain.extra_sha256 == ""
     assert len(more.extra_sha256) == 32
-    named = [(tmp_path / name).as_posix() for name in ("mask", "start", "points")]
-    assert [Path(word).as_posix() for word in more.options()[5::2]] == named
-    assert more.options()[4::2] == ["-mMask", "-t0", "-fp"]
+    assert more.extras == {name: tmp_path / file for name, file in extras.items()}
     (tmp_path / "mask").write_text("another", encoding="utf-8")
     assert custom("f", "m", extras, cwd=tmp_path).extra_sha256 != more.extra_sha256
     with pytest.raises(ConfigError, match="--fixed-mask nothing: does not exist"):
@@ -293,7 +288,3 @@ def test_missing_pixels_are_named(tmp_path: Path) -> None:
     (tmp_path / "a.mhd").write_text("ElementDataFile = gone.raw\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"gone\.raw: cannot be read"):
         sha256(tmp_path / "a.mhd")
-
-
-def test_every_extra_is_a_field_of_the_set() -> None:
-    assert all(hasattr(ImageSet, name) for name in image_sets.EXTRAS)

@@ -57,7 +57,7 @@ def test_overrides_are_in_the_files_that_are_written(tmp_path: Path) -> None:
 
 
 def test_inputs_say_what_takes_the_samples_and_which_masks_there_are() -> None:
-    masked = dataclasses.replace(IMAGES, fixed_mask=Path("/mask.tif"), fixed_points=Path("/points.txt"))
+    masked = dataclasses.replace(IMAGES, extras={"fixed_mask": Path("/mask.tif"), "fixed_points": Path("/points.txt")})
     inputs = prepare(
         condition("posted-bspline.txt", "affine-3d.txt", overrides=(("FixedImageDimension", "2"),)), masked, 2
     ).inputs

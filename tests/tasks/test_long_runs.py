@@ -19,7 +19,7 @@ class Watch(made_up.Quiet):
         super().__init__()
         self.held: list[tuple[int, int]] = []
 
-    def trial_finished(self, work: object, measurement: Measurement, busy_s: float) -> None:
+    def trial_finished(self, work: object, measurement: Measurement) -> None:
         count = "num_handles" if sys.platform == "win32" else "num_fds"
         self.held.append((getattr(psutil.Process(), count)(), threading.active_count()))
 

@@ -54,7 +54,7 @@ class Terminal:
             self._name(work), total=work.blocks, completed=blocks, result=self._left(work, blocks)
         )
 
-    def trial_finished(self, work: Work, measurement: Measurement, busy_s: float) -> None:  # noqa: ARG002
+    def trial_finished(self, work: Work, measurement: Measurement) -> None:
         """A trial that failed is said at once, with what it said last."""
         if not self._timed and measurement.status == "ok" and measurement.wall_s:
             self._timed = True

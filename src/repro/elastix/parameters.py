@@ -1,12 +1,11 @@
 """Parameter files and transform files as elastix reads and writes them.
 
-A line holds one parameter, ``(Name value value ...)``; text stands in double quotes and ``//``
-starts a comment. The rules are those of elastix's own reader (SuperElastix/elastix,
-``Common/ParameterFileParser/itkParameterFileParser.cxx``), each tried on the executables 5.2.0
-and 5.3.1: a duplicate name, an odd number of quotes, a line outside parentheses and a parameter
-without a value are refused, and so are they here. Two things that elastix lets pass are refused
-as well, for they hide a mistake: a space or quote before the name (elastix reads an empty name and
-the parameter is lost) and parentheses inside a line (two parameters become one).
+A line holds one parameter, ``(Name value value ...)``; text stands in double quotes and ``//`` starts a comment. The
+rules are those of elastix's own reader (Common/ParameterFileParser/itkParameterFileParser.cxx), each tried on the
+executables 5.2.0 and 5.3.1: a duplicate name, an odd number of quotes, a line outside parentheses and a parameter
+without a value are refused. Two things that elastix lets pass are refused as well, for they hide a mistake: a space or
+quote before the name (elastix reads an empty name and the parameter is lost) and parentheses inside a line (two
+parameters become one).
 
 Quotes mean nothing to elastix once a line is split, so text() can write its own. Files that end in .toml hold the same
 as TOML (elastix >= 5.3; tried on 5.3.1 and itk-elastix 0.25.4): a boolean is "true" or "false", an array many values.
@@ -33,8 +32,8 @@ _VALUE = re.compile(r'"([^"]*)"|([^ "]+)')
 _NAME_END = re.compile('[ "]')
 # The characters that elastix refuses in a name; those from & to + are one range there.
 _NOT_IN_NAMES = re.compile(r"[.,:;!@#$%^&'()*+|<>?]")
-_HISTOGRAM_METRICS = frozenset({"AdvancedMattesMutualInformation", "NormalizedMutualInformation"})
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+"""Control characters, and what is left of bytes that are no UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +57,6 @@ class ParameterFile:
         return values[0]
 
     @property
-    def transform(self) -> str:
-        """The transform's name, as "BSplineTransform". Raises ConfigError where there is none."""
-        return self.first("Transform")
-
-    @property
     def dimension(self) -> int | None:
         """Dimension of the fixed image; None where the file leaves it to the image (elastix >= 4.6).
 
@@ -79,8 +73,7 @@ class ParameterFile:
 def read(path: Path) -> ParameterFile:
     """The parameter file at the path.
 
-    Raises ConfigError, naming the file and the line, where it cannot be read, is larger than
-    MAX_BYTES or is not a parameter file.
+    Raises ConfigError, naming file and line, where it cannot be read, is larger than MAX_BYTES or no parameter file.
     """
     source = shown(path)
     try:
@@ -152,14 +145,6 @@ def without(file: ParameterFile, names: Iterable[str]) -> ParameterFile:
     return replace(file, values=MappingProxyType(kept))
 
 
-def uses_histograms(metric: str) -> bool:
-    """Whether one of these metrics, names separated by spaces, keeps a joint histogram for each work unit.
-
-    The others have no bins: these two derive from elastix' ParzenWindowHistogramImageToImageMetric.
-    """
-    return not _HISTOGRAM_METRICS.isdisjoint(metric.split())
-
-
 def excerpt(text: str) -> str:
     """The text, quoted and cut for a message."""
     return ascii(text if len(text) <= 80 else text[:77] + "...")
@@ -176,7 +161,7 @@ def _entry(line: str, where: str) -> tuple[str, tuple[str, ...]] | None:
 
     if not (body.startswith("(") and body.endswith(")")):
         raise fail("is not of the form (Name value ...)")
-    if _CONTROL.search(body) or not _encodable(body):
+    if _CONTROL.search(body):
         raise fail("holds characters that are not UTF-8 text")
     body = body[1:-1]
     if body.count('"') % 2:
@@ -207,11 +192,3 @@ def _toml_word(value: Any, where: str) -> str:
 
 def _written(values: tuple[str, ...]) -> str:
     return " ".join(value if _NUMBER.fullmatch(value) else f'"{value}"' for value in values) or '""'
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -1,11 +1,12 @@
 """Transforms as elastix writes them: what they do to points, and how far two of them are apart.
 
-A registration ends in TransformParameters.0.txt, .1.txt, ...: one for each parameter file in a
-row. Point x of the fixed image goes to T(x) in the moving image. Of two in a row, "Compose" means
-T1(T0(x)) and "Add" T0(x) + T1(x) - x.
+A registration ends in TransformParameters.0.txt, .1.txt, ...: one for each parameter file in a row. Point x of the
+fixed image goes to T(x) in the moving image. Of two in a row, "Compose" means T1(T0(x)) and "Add" T0(x) + T1(x) - x.
 
-Every kind of transform, order of B-spline and way of combining was compared with the displacement
-fields of transformix 5.2.0 and 5.3.1 in 2-D and 3-D; tests/elastix/data keeps some of them.
+All is in physical units and double precision; arrays of points or displacements have the shape (dimension, points).
+The geometry of images is that of the ITK Software Guide, the transforms are those that elastix's manual names. Every
+kind of transform, order of B-spline and way of combining was compared with the displacement fields of transformix 5.2.0
+and 5.3.1 in 2-D and 3-D; tests/elastix/data keeps some of them.
 """
 
 from __future__ import annotations
@@ -15,42 +16,127 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.linalg import expm
 from scipy.spatial.transform import Rotation
 
 from repro.elastix import parameters
 from repro.elastix.parameters import ParameterFile, excerpt
-from repro.elastix.spatial import Array, BSpline, Grid, Linear
 from repro.errors import ConfigError
 from repro.model import digest
 
+Array: TypeAlias = NDArray[np.float64]
+
+MAX_POINTS = 2**18
+"""Larger images are compared on a lattice: along each axis every n-th point, see ``lattice_step``."""
+_GEOMETRY = ("Size", "Index", "Spacing", "Origin", "Direction")
 # What makes the result; the rest of a transform file is about files, versions and resampling.
 _RESULT_KEYS = (
-    "Transform",
-    "TransformParameters",
-    "HowToCombineTransforms",
-    "CenterOfRotationPoint",
-    "ComputeZYX",
-    "BSplineTransformSplineOrder",
-    "UseCyclicTransform",
-    "GridSize",
-    "GridIndex",
-    "GridSpacing",
-    "GridOrigin",
-    "GridDirection",
-    "Size",
-    "Index",
-    "Spacing",
-    "Origin",
-    "Direction",
-    "UseDirectionCosines",
+    *("Transform", "TransformParameters", "HowToCombineTransforms", "CenterOfRotationPoint", "ComputeZYX"),
+    *("BSplineTransformSplineOrder", "UseCyclicTransform", "UseDirectionCosines"),
+    *_GEOMETRY,
+    *(f"Grid{key}" for key in _GEOMETRY),
 )
 
 
 class UnknownTransformError(ConfigError):
     """A transform that elastix writes and that cannot be evaluated here: results are not compared."""
+
+
+def lattice_step(size: Sequence[int]) -> int:
+    """The smallest power of two n such that every n-th point along each axis gives at most MAX_POINTS."""
+    step = 1
+    while math.prod(-(-length // step) for length in size) > MAX_POINTS:
+        step *= 2
+    return step
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
+    """A grid of points in space: index i lies at origin + direction @ (spacing * i)."""
+
+    size: tuple[int, ...]
+    index: Array
+    """Index of the first point."""
+    spacing: Array
+    origin: Array
+    direction: Array
+
+    def points(self) -> Array:
+        """The grid's points, in physical units; of more than MAX_POINTS a lattice, evenly spread and with both ends."""
+        step = lattice_step(self.size)
+        axes = [np.round(np.linspace(0, size - 1, -(-size // step))) for size in self.size]
+        indices = np.stack(np.meshgrid(*axes, indexing="ij")).reshape(len(self.size), -1)
+        scaled = self.spacing[:, None] * (indices + self.index[:, None])
+        return np.asarray(self.direction @ scaled + self.origin[:, None])
+
+    def indices(self, points: Array) -> Array:
+        """Continuous indices of the points, counted from the grid's first point."""
+        return self.vectors(points - self.origin[:, None]) - self.index[:, None]
+
+    def vectors(self, vectors: Array) -> Array:
+        """Physical vectors in the unit of the grid's own steps (pixels)."""
+        return np.asarray(np.linalg.inv(self.direction) @ vectors) / self.spacing[:, None]
+
+    def lengths_px(self, vectors: Array) -> tuple[float, float]:
+        """Mean and greatest length of physical vectors, in pixels. Raises ConfigError where they are too large."""
+        in_pixels = self.vectors(vectors)
+        lengths = np.sqrt(np.sum(in_pixels * in_pixels, axis=0))
+        mean, maximum = float(lengths.mean()), float(lengths.max())
+        if not (math.isfinite(mean) and math.isfinite(maximum)):
+            raise ConfigError("the results hold numbers too large to compare")
+        return mean, maximum
+
+    def like(self, other: Grid) -> bool:
+        """Whether the grids are the same, but for the digits that elastix versions write."""
+        return (
+            self.size == other.size
+            and np.array_equal(self.index, other.index)
+            and np.allclose(self.spacing, other.spacing, rtol=1e-6, atol=0)
+            and np.allclose(self.origin / self.spacing, other.origin / self.spacing, rtol=1e-6, atol=1e-3)
+            and np.allclose(self.direction, other.direction, rtol=0, atol=1e-6)
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Linear:
+    """x -> matrix @ (x - center) + center + translation."""
+
+    matrix: Array
+    center: Array
+    translation: Array
+
+    def displacement(self, points: Array) -> Array:
+        """T(x) - x at the points."""
+        turned = (self.matrix - np.eye(len(self.center))) @ (points - self.center[:, None])
+        return np.asarray(turned + self.translation[:, None])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BSpline:
+    """A displacement field spanned by a grid of B-spline coefficients."""
+
+    grid: Grid
+    order: int
+    coefficients: tuple[Array, ...]
+    """One array for each axis of space, of the grid's size."""
+
+    def displacement(self, points: Array) -> Array:
+        """T(x) - x at the points; as in ITK it is zero where a point's support leaves the grid."""
+        indices = self.grid.indices(points)
+        margin = (self.order - 1) / 2
+        ends = np.array(self.grid.size)[:, None] - 1 - margin
+        inside = np.all((indices >= margin) & (indices < ends), axis=0)
+        moved = np.zeros_like(points)
+        for axis, coefficients in enumerate(self.coefficients):
+            moved[axis, inside] = ndimage.map_coordinates(
+                coefficients, indices[:, inside], order=self.order, mode="nearest", prefilter=False
+            )
+        return moved
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,8 +148,7 @@ class Chain:
     transforms: tuple[tuple[str, Linear | BSpline], ...]
     """Each with the word that combines it with those before: "Compose" or "Add"."""
     turned: bool
-    """The axes of the fixed image are rotated and UseDirectionCosines is false: the executable leaves the rotation out,
-    itk-elastix does not (tried on 5.3.1 and 0.25.4), and the files of both look alike."""
+    """See ``is_turned``."""
     digest: str
     source: str
     """The last file's name, for messages."""
@@ -88,7 +173,7 @@ def read_chain(files: Sequence[Path]) -> Chain:
     for key in ("InitialTransformParameterFileName", "InitialTransformParametersFileName"):  # of 5.2 and of 5.0
         if read[0].values.get(key, ("NoInitialTransform",)) != ("NoInitialTransform",):
             raise UnknownTransformError(f"{read[0].source}: {key} names another transform; give that file first")
-    grids = [_grid(file) for file in read]
+    grids = [read_grid(file) for file in read]
     for file, grid in zip(read, grids, strict=True):
         if len(grid.size) != len(grids[0].size):
             raise ConfigError(f"{file.source}: has another dimension than {read[0].source}")
@@ -96,7 +181,19 @@ def read_chain(files: Sequence[Path]) -> Chain:
         (_choice(file, "HowToCombineTransforms", ("Compose", "Add")), _transform(file, len(grid.size)))
         for file, grid in zip(read, grids, strict=True)
     )
-    return Chain(grids[-1], transforms, any(map(_turned, read)), _digest(read), read[-1].source)
+    return Chain(grids[-1], transforms, any(map(is_turned, read)), _digest(read), read[-1].source)
+
+
+def is_turned(file: ParameterFile) -> bool:
+    """Whether the axes of the fixed image are rotated and UseDirectionCosines is "false".
+
+    The executable then leaves the rotation out, itk-elastix does not (tried on 5.3.1 and 0.25.4), and the files of both
+    look alike.
+    """
+    size = file.values.get("Size", ())
+    identity = np.eye(len(size)).reshape(-1)
+    direction = _numbers(file, "Direction", len(size) ** 2, identity)
+    return file.values.get("UseDirectionCosines") == ("false",) and not np.allclose(direction, identity, atol=1e-6)
 
 
 def result_digest(files: Sequence[Path]) -> str:
@@ -125,12 +222,7 @@ def difference_px(a: Chain, b: Chain) -> tuple[float, float]:
             "axes: the executable leaves the rotation out, itk-elastix does not"
         )
     points = a.grid.points()
-    apart = a.grid.vectors(a.displacement(points) - b.displacement(points))
-    distances = np.sqrt(np.sum(apart * apart, axis=0))
-    mean, maximum = float(distances.mean()), float(distances.max())
-    if not (math.isfinite(mean) and math.isfinite(maximum)):
-        raise ConfigError(f"{a.source} and {b.source}: hold numbers too large to compare")
-    return mean, maximum
+    return a.grid.lengths_px(a.displacement(points) - b.displacement(points))
 
 
 def _read(files: Sequence[Path]) -> list[ParameterFile]:
@@ -183,7 +275,7 @@ def _choice(file: ParameterFile, key: str, choices: Sequence[str]) -> str:
     return value
 
 
-def _grid(file: ParameterFile, prefix: str = "") -> Grid:
+def read_grid(file: ParameterFile, prefix: str = "") -> Grid:
     """The grid of the fixed image, or with the prefix "Grid" that of the B-spline's coefficients."""
     size = file.values.get(prefix + "Size", ())
     dimension = len(size)
@@ -206,15 +298,8 @@ def _grid(file: ParameterFile, prefix: str = "") -> Grid:
     )
 
 
-def _turned(file: ParameterFile) -> bool:
-    size = file.values.get("Size", ())
-    identity = np.eye(len(size)).reshape(-1)
-    direction = _numbers(file, "Direction", len(size) ** 2, identity)
-    return file.values.get("UseDirectionCosines") == ("false",) and not np.allclose(direction, identity, atol=1e-6)
-
-
 def _transform(file: ParameterFile, dimension: int) -> Linear | BSpline:
-    name = file.transform
+    name = file.first("Transform")
     if name in ("BSplineTransform", "RecursiveBSplineTransform"):
         return _bspline(file, dimension)
     if name not in _LINEAR:
@@ -227,7 +312,7 @@ def _transform(file: ParameterFile, dimension: int) -> Linear | BSpline:
 
 def _bspline(file: ParameterFile, dimension: int) -> BSpline:
     _choice(file, "UseCyclicTransform", ("false",))
-    grid = _grid(file, "Grid")
+    grid = read_grid(file, "Grid")
     if len(grid.size) != dimension:
         raise ConfigError(f"{file.source}: GridSize must hold {dimension} numbers")
     numbers = _numbers(file, "TransformParameters", dimension * math.prod(grid.size))

@@ -7,29 +7,25 @@ transform that elastix writes can be compared.
 
 from __future__ import annotations
 
-import math
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from repro.builds.installed import InstalledBuild
 from repro.elastix import parameters, transforms
 from repro.elastix.output import transform_files
 from repro.elastix.parameters import ParameterFile
-from repro.elastix.transforms import UnknownTransformError
+from repro.elastix.transforms import Array, UnknownTransformError
 from repro.errors import ConfigError, TrialError
 from repro.measure.arms import Limits, Place, loading, start_worker
-from repro.model import Path_
+from repro.model import PATHS
 from repro.plan.prepare import Prepared
 from repro.system.children import Command, Launcher, tail_of
 from repro.system.environment import child_environment
 
-MAX_POINTS = 2**18
-"""Larger images are compared on a lattice."""
 _INITIAL = ("InitialTransformParameterFileName", "InitialTransformParametersFileName")
 """Of elastix 5.2 and later, and before."""
 _TYPES = {"MET_FLOAT": "f4", "MET_DOUBLE": "f8"}
@@ -55,7 +51,7 @@ class Comparer:
 
     def compare(self, base: Path, other: Path) -> Apart:
         """The results whose transform files are in the two folders."""
-        before = self.prepared.images.initial_transform
+        before = self.prepared.images.extras.get("initial_transform")
         chains = [[*([before] if before else []), *transform_files(folder)] for folder in (base, other)]
         try:
             if reason := self._other_geometry(chains):
@@ -69,14 +65,9 @@ class Comparer:
         return Apart(mean_px, max_px)
 
     def _other_geometry(self, chains: Sequence[Sequence[Path]]) -> str:
-        """Why points of the two results are not the same points; empty: they are.
-
-        The executable heeds UseDirectionCosines "false" and leaves the rotation of the axes out; the libraries do not.
-        """
-        last = parameters.read(chains[0][-1])
+        """Why points of the two results are not the same points; empty: they are."""
         heeding = {build.build.path == "cli" for build in self.builds}
-        rotated = not np.allclose(_direction(last), np.eye(len(last.values["Size"])))
-        if not _uses_direction(last) and rotated and len(heeding) > 1:
+        if len(heeding) > 1 and transforms.is_turned(parameters.read(chains[0][-1])):
             return (
                 'UseDirectionCosines is "false" and the axes of the fixed image are rotated: the executable leaves the '
                 "rotation out, itk-elastix and SimpleITK do not, so the results are of different spaces"
@@ -86,33 +77,33 @@ class Comparer:
     def _by_build(self, chains: Sequence[Sequence[Path]], unknown: UnknownTransformError) -> tuple[float, float]:
         """The difference by the first build that evaluates both chains. Raises TrialError where none does."""
         problems = [str(unknown)]
-        for build in sorted(self.builds, key=lambda one: _ORDER.index(one.build.path)):
+        for build in sorted(self.builds, key=lambda one: PATHS.index(one.build.path)):
             folder = self.place.work / "compare"
             try:
-                fields = list(self._displacements(build, chains, folder))
+                fields = self._displacements(build, chains, folder)
             except TrialError as error:
                 problems.append(f"{build.name}: {error}")
                 continue
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
-            grid = parameters.read(chains[0][-1])
-            left_out = build.build.path == "cli" and not _uses_direction(grid)
-            return _distance_px(
-                fields[0], fields[1], grid, np.eye(fields[0].shape[1]) if left_out else _direction(grid)
-            )
+            if fields[0].shape != fields[1].shape:
+                raise TrialError("the two results are of fixed images of different size")
+            last = parameters.read(chains[0][-1])
+            if build.build.path != "cli":  # the libraries heed the axes, whatever the file says
+                last = parameters.override(last, [("UseDirectionCosines", '"true"')])
+            return transforms.read_grid(last).lengths_px(fields[0] - fields[1])
         raise TrialError("; ".join(problems))
 
-    def _displacements(
-        self, build: InstalledBuild, chains: Sequence[Sequence[Path]], folder: Path
-    ) -> Iterator[NDArray[np.float64]]:
-        """The displacement field of each chain, in physical units, as (points, dimension)."""
+    def _displacements(self, build: InstalledBuild, chains: Sequence[Sequence[Path]], folder: Path) -> list[Array]:
+        """The displacements by each chain, in physical units, as (dimension, points)."""
         outputs = []
         for number, chain in enumerate(chains):
             outputs.append((folder / str(number), _copied(chain, folder / str(number), self.place)))
-        evaluate = self._by_transformix if build.build.path == "cli" else self._by_worker
-        evaluate(build, outputs)
-        for output, _ in outputs:
-            yield read_field(output)
+        if build.build.path == "cli":
+            self._by_transformix(build, outputs)
+        else:
+            self._by_worker(build, outputs)
+        return [_read_field(output) for output, _ in outputs]
 
     def _by_transformix(self, build: InstalledBuild, outputs: Sequence[tuple[Path, list[str]]]) -> None:
         program = build.transformix()
@@ -133,7 +124,6 @@ class Comparer:
 
     def _by_worker(self, build: InstalledBuild, outputs: Sequence[tuple[Path, list[str]]]) -> None:
         with start_worker(build, child_environment({}), self.place, self.limits) as worker:
-            worker.read(self.limits.timeout_s)
             requests = [{"op": "load", **loading(build, self.prepared, self.place)}]
             requests += [
                 {"op": "deform", "transform_files": chain, "output": self.place.near(output)}
@@ -145,12 +135,8 @@ class Comparer:
                     raise TrialError(answer["error"][-400:])
 
 
-_ORDER: tuple[Path_, ...] = ("cli", "api", "sitk")
-"""Who is asked first."""
-
-
 def _copied(chain: Sequence[Path], folder: Path, place: Place) -> list[str]:
-    """Copies of the files that name each other where they are now, the last with a grid of at most MAX_POINTS."""
+    """Copies of the files that name each other where they are now, the last with a grid of at most ``MAX_POINTS``."""
     folder.mkdir(parents=True)
     names: list[str] = []
     for number, file in enumerate(chain):
@@ -165,10 +151,9 @@ def _copied(chain: Sequence[Path], folder: Path, place: Place) -> list[str]:
 
 
 def _lattice(file: ParameterFile) -> list[tuple[str, str]]:
-    """Every n-th pixel along each axis, n being the smallest power of two that suffices."""
-    size, step = [int(number) for number in file.values["Size"]], 1
-    while math.prod(-(-length // step) for length in size) > MAX_POINTS:
-        step *= 2
+    """Every n-th pixel along each axis of a large image."""
+    size = [int(number) for number in file.values["Size"]]
+    step = transforms.lattice_step(size)
     if step == 1 or any(float(index) for index in file.values.get("Index", ())):
         return []
     return [
@@ -177,39 +162,14 @@ def _lattice(file: ParameterFile) -> list[tuple[str, str]]:
     ]
 
 
-def read_field(folder: Path) -> NDArray[np.float64]:
-    """The displacements in deformationField.mhd, as (points, dimension). Raises TrialError where there are none."""
+def _read_field(folder: Path) -> Array:
+    """The displacements in deformationField.mhd. Raises TrialError where there are none."""
     try:
         lines = (folder / "deformationField.mhd").read_text(encoding="utf-8").splitlines()
         header = {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in lines)}
         order = ">" if header.get("ElementByteOrderMSB", header.get("BinaryDataByteOrderMSB")) == "True" else "<"
         data = (folder / header["ElementDataFile"]).read_bytes()
         values = np.frombuffer(data, order + _TYPES[header["ElementType"]]).astype(np.float64)
-        return values.reshape(-1, int(header["ElementNumberOfChannels"]))
+        return values.reshape(-1, int(header["ElementNumberOfChannels"])).T
     except (OSError, KeyError, ValueError) as error:
         raise TrialError(f"wrote no displacements that can be read: {error!r}") from error
-
-
-def _distance_px(
-    a: NDArray[np.float64], b: NDArray[np.float64], grid: ParameterFile, direction: NDArray[np.float64]
-) -> tuple[float, float]:
-    if a.shape != b.shape:
-        raise TrialError("the two results are of fixed images of different size")
-    spacing = np.array([float(number) for number in grid.values["Spacing"]])
-    apart = np.linalg.solve(direction, (a - b).T) / spacing[:, None]
-    distances = np.sqrt(np.sum(apart * apart, axis=0))
-    mean_px, max_px = float(distances.mean()), float(distances.max())
-    if not math.isfinite(max_px):
-        raise TrialError("the results hold numbers too large to compare")
-    return mean_px, max_px
-
-
-def _uses_direction(file: ParameterFile) -> bool:
-    return file.values.get("UseDirectionCosines", ("true",))[0] != "false"
-
-
-def _direction(file: ParameterFile) -> NDArray[np.float64]:
-    """Direction cosines of the fixed image, which the file has column by column."""
-    dimension = len(file.values["Size"])
-    given = file.values.get("Direction")
-    return np.array([float(one) for one in given]).reshape(dimension, dimension).T if given else np.eye(dimension)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,8 +18,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from repro.builds.installed import InstalledBuild
-from repro.elastix import output
-from repro.elastix.log import read_errors
+from repro.elastix import output, parameters
 from repro.errors import TrialError
 from repro.model import BatchCondition, Side, Trial
 from repro.plan.images import EXTRAS
@@ -37,7 +35,6 @@ _EFFECTIVE = ("threader", "default_threads", "maximum_threads", "work_units")
 """What a worker says of the threads that ITK really uses."""
 _USED = ("user_s", "system_s", "voluntary_switches", "involuntary_switches")
 """What a process has used: its own, and so added up over a batch or left out."""
-_PIXEL = re.compile(r'^\s*\(?FixedInternalImagePixelType[\s=]+"([a-z ]+)"', re.MULTILINE)
 
 Facts = Mapping[str, Any]
 """Fields of a Measurement that a trial has found out."""
@@ -78,13 +75,9 @@ class Place:
 
 def make_arm(installed: InstalledBuild, prepared: Prepared, side: Side, place: Place, limits: Limits) -> Arm:
     """The arm of this side: a build's path and the condition's kind decide which."""
-    kinds: dict[tuple[bool, bool], type[Arm]] = {
-        (True, False): CliArm,
-        (False, False): WorkerArm,
-        (True, True): BatchCliArm,
-        (False, True): BatchHostArm,
-    }
-    kind = kinds[installed.build.path == "cli", isinstance(prepared.condition, BatchCondition)]
+    batch = isinstance(prepared.condition, BatchCondition)
+    kinds: tuple[type[Arm], type[Arm]] = (BatchCliArm, BatchHostArm) if batch else (CliArm, WorkerArm)
+    kind = kinds[0] if installed.build.path == "cli" else kinds[1]
     return kind(installed, prepared, side, place, limits)
 
 
@@ -92,10 +85,9 @@ class Arm:
     """One arm of a condition, ready to run trials."""
 
     def __init__(self, installed: InstalledBuild, prepared: Prepared, side: Side, place: Place, limits: Limits) -> None:
-        settings = prepared.condition.arm(side).settings
         self._installed = installed
         self._prepared = prepared
-        self._settings = settings
+        self._settings = prepared.condition.arm(side).settings
         self._place = place
         self._limits = limits
         self._threads = prepared.threads(side)
@@ -103,7 +95,7 @@ class Arm:
         """False once a trial has left it in a state in which it measures nothing."""
         self._environment = child_environment(
             {
-                **itk_environment(prepared.condition.machine_threads, settings.threader),
+                **itk_environment(prepared.condition.machine_threads, self._settings.threader),
                 **installed.environment,
                 **place.environment,
             }
@@ -125,7 +117,7 @@ class CliArm(Arm):
 
     def __init__(self, *about: Any) -> None:
         super().__init__(*about)
-        self._launchers = [Launcher()]
+        self._launchers = [Launcher() for _ in range(self._prepared.jobs)]
 
     def run(self, trial: Trial, folder: Path) -> Facts:  # noqa: ARG002 - a batch asks for the phase
         """One run of the executable."""
@@ -190,22 +182,23 @@ class WorkerArm(Arm):
 
     def run(self, trial: Trial, folder: Path) -> Facts:
         """One registration in the worker."""
+        loading: Facts = {}
         try:
-            loading = {} if self._child else self._start()
+            if self._child is None:
+                self._child = start_worker(self._installed, self._environment, self._place, self._limits, self.program)
+                loading = self._load(self._child.started)
             facts = dict(self._register(trial, folder))
             self._watch_memory()
         except TrialError as error:
             self.usable = False
             self.close()
             # ITK's message only sends one to the log.
-            said = "".join(f"\nelastix.log: {one}" for one in read_errors(folder))
+            said = "".join(f"\nelastix.log: {one}" for one in output.parse_errors(output.read_log(folder)))
             raise TrialError(f"{error}{said}", timed_out=error.timed_out, facts=error.facts) from error
         return {**loading, **facts, "said": {**self._said, **facts.get("said", {})}, "threads": self._threads}
 
-    def _start(self) -> dict[str, Any]:
-        self._child = start_worker(self._installed, self._environment, self._place, self._limits, self.program)
-        self._child.read(self._limits.timeout_s)
-        parts = {"interpreter": time.perf_counter() - self._child.started}
+    def _load(self, started: float) -> Facts:
+        parts = {"interpreter": time.perf_counter() - started}
         answer = self._ask({"op": "load", **self._loading()})
         parts |= answer["parts"]
         self._said = answer["said"]
@@ -257,17 +250,19 @@ class WorkerArm(Arm):
 def start_worker(
     installed: InstalledBuild, environment: Mapping[str, str], place: Place, limits: Limits, program: Path = WORKER
 ) -> LineChild:
-    """A child in the build's interpreter that sees the standard library and the build's wheels alone.
+    """A child in the build's interpreter that has greeted, and sees the standard library and the build's wheels alone.
 
-    It has not greeted yet. It writes no bytecode into the build.
+    It writes no bytecode into the build.
     """
-    return LineChild(
+    child = LineChild(
         argv=(str(installed.interpreter()), "-I", "-S", "-B", str(program), str(installed.site_packages)),
         env=environment,
         cwd=place.work,
         stderr_file=place.log,
         memory_limit_bytes=limits.memory_bytes,
     )
+    child.read(limits.timeout_s)
+    return child
 
 
 def loading(installed: InstalledBuild, prepared: Prepared, place: Place) -> dict[str, Any]:
@@ -275,12 +270,12 @@ def loading(installed: InstalledBuild, prepared: Prepared, place: Place) -> dict
     images = prepared.images
     files = {"fixed": images.fixed, "moving": images.moving}
     files |= {name: file for name, file in images.extras.items() if name.endswith("mask")}
-    pixel = _PIXEL.search(prepared.parameter_texts[0])
+    first = parameters.parse(prepared.parameter_texts[0].encode())
     return {
         "path": installed.build.path,
         "by": "modules",
         "images": {name: place.near(file) for name, file in files.items()},
-        "pixel": pixel[1] if pixel else "float",
+        "pixel": next(iter(first.values.get("FixedInternalImagePixelType", ())), "float"),
     }
 
 
@@ -289,10 +284,6 @@ def loading(installed: InstalledBuild, prepared: Prepared, place: Place) -> dict
 
 class BatchCliArm(CliArm):
     """A fresh process of the executable for each registration, so many at a time as the condition has jobs."""
-
-    def __init__(self, *about: Any) -> None:
-        super().__init__(*about)
-        self._launchers = [Launcher() for _ in range(self._prepared.jobs)]
 
     def run(self, trial: Trial, folder: Path) -> Facts:
         """One batch, timed from before its first start to the end of its last process."""
@@ -343,9 +334,9 @@ class BatchHostArm(WorkerArm):
             **_results(folders),
         }
 
-    def _start(self) -> dict[str, Any]:
+    def _load(self, started: float) -> Facts:
         # The parts of loading overlap in the processes: only their whole is a time.
-        return {"load_s": super()._start()["load_s"]}
+        return {"load_s": super()._load(started)["load_s"]}
 
     def _loading(self) -> dict[str, Any]:
         condition = self._prepared.condition

@@ -154,7 +154,7 @@ class _Inspection:
             answer = _register(worker, self.folder / "long", "method", "long.txt", ticks=True)
             self.found |= {"lock_ticks": answer["ticks"], "lock_ticks_expected": answer["ticks_expected"]}
         if self.transformix and self.installed.build.path == "api":
-            self._ask_transformix("call-0")
+            self._ask_transformix()
 
     def _ask_many_threads(self) -> None:
         with self._worker(28) as (worker, loaded):
@@ -174,9 +174,9 @@ class _Inspection:
                 "resident_bytes": worker.resident_bytes(),
             }
 
-    def _ask_transformix(self, name: str) -> None:
-        """Whether it resamples the moving image with the transform file as it is."""
-        file = output.transform_files(self.folder / name)[-1]
+    def _ask_transformix(self) -> None:
+        """Whether it resamples the moving image with the transform file of the first call as it is."""
+        file = output.transform_files(self.folder / "call-0")[-1]
         arguments = ["-in", IMAGES["moving"], "-tp", str(file), "-out", "resampled"]
         try:
             self._execute(self.transformix or (), arguments, "resampled")
@@ -190,7 +190,6 @@ class _Inspection:
         place = Place(self.folder, self.folder / "worker.log")
         environment = child_environment(itk_environment(machine_threads, None))
         with start_worker(self.installed, environment, place, _LIMITS) as worker:
-            worker.read(_LIMITS.timeout_s)
             request = {"op": "load", "path": self.installed.build.path, "by": by, "images": IMAGES, "pixel": "float"}
             yield worker, _answer(worker, request)
 

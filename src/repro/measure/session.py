@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import shutil
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,10 +27,8 @@ from repro.measure import store
 from repro.measure.agreement import Apart, Comparer
 from repro.measure.arms import PADDING, Arm, Place, make_arm
 from repro.measure.arms import Limits as Limits
-from repro.measure.condition_log import ConditionLog
 from repro.model import (
     SIDES,
-    TOLERANCE_PX,
     AgreementLine,
     BatchCondition,
     BlockLine,
@@ -44,7 +43,6 @@ from repro.model import (
 )
 from repro.paths import RESULTS
 from repro.plan import schedule
-from repro.plan.images import ImageSet
 from repro.plan.prepare import Prepared
 from repro.plan.schedule import Block
 from repro.system import load, machine
@@ -98,12 +96,8 @@ class ConditionResult:
     estimate: Estimate | None
     medians_s: Mapping[Side, float]
     """Over the trials of whole blocks."""
-    max_px: float | None
-    """Largest distance of the two results of a round; None: not compared."""
     blocks: int
     """Whole ones."""
-    failed: int
-    """Trials of this session that failed."""
 
 
 @dataclass(slots=True)
@@ -117,17 +111,7 @@ class Summary:
     """Trials of this session."""
     skipped: int = 0
     """Blocks that an earlier session had measured."""
-    busy_s: float = 0.0
-    """Seconds inside trials, loading included."""
     wall_s: float = 0.0
-
-    @property
-    def different(self) -> int:
-        """Conditions whose two results lie further apart than TOLERANCE_PX.
-
-        Whether that has a known reason is decided where all measurements are looked at: results/comparison.py.
-        """
-        return sum(result.max_px is not None and result.max_px > TOLERANCE_PX for result in self.results)
 
 
 class Listener(Protocol):
@@ -136,8 +120,8 @@ class Listener(Protocol):
     def condition_started(self, work: Work, blocks: int) -> None:
         """A condition begins; so many of its blocks are there from earlier sessions."""
 
-    def trial_finished(self, work: Work, measurement: Measurement, busy_s: float) -> None:
-        """A trial is over; ``busy_s`` is what it took in all, loading included."""
+    def trial_finished(self, work: Work, measurement: Measurement) -> None:
+        """A trial is over."""
 
     def block_finished(self, work: Work, blocks: int, estimate: Estimate | None) -> None:
         """A block is whole, as so many are now; the ratio so far."""
@@ -159,20 +143,24 @@ def run(work: Sequence[Work], options: Options, listener: Listener, stop: Stop) 
     for build in {build.folder: build for one in work for build in one.builds.values()}.values():
         builds.check(build)
     start, summary = time.perf_counter(), Summary()
-    session = Session(options, listener, stop, summary)
-    private = [_private_names(one.prepared.images, session.folder) for one in work]
-    everything = {name: word for names in private for name, word in names.items()}
-    with store.locked(session.folder), store.clean_logs(session.folder, everything):
+    session = Session(work, options, listener, stop, summary)
+    with store.locked(session.folder), store.clean_logs(session.folder, session.private):
         if options.fresh:
             for file in {session.raw_file(one) for one in work}:
                 store.set_aside(file)
-        for one, names in zip(work, private, strict=True):
+        for one in work:
             if stop.requested:
                 break
             if reason := impossible(one.prepared.condition):
                 listener.say(f"{one.prepared.condition.name} is left out: {reason}")
-            else:
-                summary.results.append(ConditionRun(session, one, names).run())
+                continue
+            with contextlib.closing(store.ConditionLog(session.raw_file(one), one.prepared.key, options.sides)) as log:
+                condition = ConditionRun(session, one, log)
+                listener.condition_started(one, len(log.whole))
+                for block in condition.missing():
+                    condition.measure(block)
+                summary.results.append(ConditionResult(one, log.estimate(), log.medians_s(), len(log.whole)))
+                listener.condition_finished(summary.results[-1])
     summary.wall_s = time.perf_counter() - start
     return summary
 
@@ -184,15 +172,11 @@ def impossible(condition: Condition, system: str = SYSTEM) -> str:
     return ""
 
 
-def _private_names(images: ImageSet, folder: Path) -> dict[str, str]:
-    files = {"fixed": images.fixed, "moving": images.moving, **images.extras}
-    return {**store.private_names(files), str(folder): "<results>"}
-
-
 @dataclass(frozen=True)
 class Session:
     """What the conditions of one session have in common."""
 
+    work: Sequence[Work]
     options: Options
     listener: Listener
     stop: Stop
@@ -205,6 +189,14 @@ class Session:
     def folder(self) -> Path:
         """Results of this machine."""
         return self.options.out.absolute() / "raw" / self.machine
+
+    @cached_property
+    def private(self) -> Mapping[str, str]:
+        """Every way in which notes and logs may name the user's files and folders -> what stands for it."""
+        found = {str(self.folder): "<results>"}
+        for images in (one.prepared.images for one in self.work):
+            found |= store.private_names({"fixed": images.fixed, "moving": images.moving, **images.extras})
+        return found
 
     def raw_file(self, work: Work) -> Path:
         """The raw file of a condition."""
@@ -234,53 +226,41 @@ class Session:
 class ConditionRun:
     """One condition, taken up where an earlier session left it."""
 
-    def __init__(self, session: Session, work: Work, private: Mapping[str, str]) -> None:
+    def __init__(self, session: Session, work: Work, log: store.ConditionLog) -> None:
         self._session = session
         self._work = work
-        self._private = private
         self._key = work.prepared.key
-        self._failed = 0
-        self._apart: dict[tuple[str, str], Apart] = {}
-        self._log = ConditionLog(session.raw_file(work), self._key, session.options.sides)
-        folder = session.folder
-        log = folder / store.LOGS / f"{work.experiment_name}-{work.prepared.condition.name}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        self._place = Place(folder / store.WORK, log)
+        self._log = log
+        said = session.folder / store.LOGS / f"{work.experiment_name}-{work.prepared.condition.name}.log"
+        said.parent.mkdir(parents=True, exist_ok=True)
+        self._place = Place(session.folder / store.WORK, said)
 
-    def run(self) -> ConditionResult:
-        """Run the blocks that are missing, until there are enough."""
+    def missing(self) -> Iterator[Block]:
+        """The blocks that are to be measured next, until there are enough; one that is not whole then comes again."""
         session, work, log = self._session, self._work, self._log
-        try:
-            session.listener.condition_started(work, len(log.whole))
-            for number in range(1, work.blocks + 1):
+        for number in range(1, work.blocks + 1):
+            if number in log.whole:
+                session.summary.skipped += 1
+                continue
+            if stats.enough(log.block_logs(), session.options.precision):
+                return
+            for _ in range(ATTEMPTS):
+                yield schedule.block(self._key, number, work.rounds, session.options.seed)
                 if number in log.whole:
-                    session.summary.skipped += 1
-                    continue
-                if stats.enough(log.block_logs(), session.options.precision):
                     break
-                if not self._whole(number):
-                    break
-                session.listener.block_finished(work, len(log.whole), log.estimate())
-            result = ConditionResult(work, log.estimate(), log.medians_s(), log.max_px(), len(log.whole), self._failed)
-            session.listener.condition_finished(result)
-            return result
-        finally:
-            log.close()
+                if session.stop.requested:
+                    return
+            else:
+                name = work.prepared.condition.name
+                session.listener.say(f"{name}: given up, as block {number} failed {ATTEMPTS} times")
+                return
+            session.listener.block_finished(work, len(log.whole), log.estimate())
 
-    def _whole(self, number: int) -> bool:
-        """Try a block until it is whole; False where it is given up, or a stop is wanted."""
-        work, session = self._work, self._session
-        block = schedule.block(self._key, number, work.rounds, session.options.seed)
-        for _ in range(ATTEMPTS):
-            if self._block(block):
-                return True
-            if session.stop.requested:
-                return False
-        session.listener.say(f"{work.prepared.condition.name}: given up, as block {number} failed {ATTEMPTS} times")
-        return False
+    def measure(self, block: Block) -> None:
+        """One life of the workers: the warm-up, the rounds, and the line that says that the block is whole.
 
-    def _block(self, block: Block) -> bool:
-        """One life of the workers: the warm-up, the rounds, and the line that says that the block is whole."""
+        Without that line the block was cut: a stop is wanted, a warm-up failed, or an arm is of no use any more.
+        """
         session, work = self._session, self._work
         life = uuid.uuid4().hex[:12]
         environment = {PADDING: "x" * block.environment_bytes}
@@ -292,18 +272,18 @@ class ConditionRun:
             for side in SIDES:
                 if side in session.options.sides:
                     arms[side] = make_arm(work.builds[side], work.prepared, side, place, session.options.limits)
-            for step in block.rounds:
+            for trials in block.rounds:
                 done: dict[Side, Measurement] = {}
-                for trial in step.trials:
+                for trial in trials:
                     if trial.side not in arms:
                         continue
                     if session.stop.requested:
-                        return False
+                        return
                     done[trial.side] = self._trial(trial, life, arms[trial.side], folder)
                     failed = done[trial.side].status != "ok"
                     if failed and (trial.phase == "warmup" or not arms[trial.side].usable):
-                        return False
-                if step.number:
+                        return
+                if trials[0].phase == "measure":
                     self._compare(done)
             self._log.add(
                 BlockLine(
@@ -317,7 +297,6 @@ class ConditionRun:
                     state=machine.state(),
                 )
             )
-            return True
         finally:
             for arm in arms.values():
                 arm.close()
@@ -326,7 +305,7 @@ class ConditionRun:
     def _trial(self, trial: Trial, life: str, arm: Arm, parent: Path) -> Measurement:
         """Run one trial in a folder of its own and keep what it gave, whatever that is."""
         session, work = self._session, self._work
-        started, before, begin = utc_now(), load.snapshot(), time.perf_counter()
+        started, before = utc_now(), load.snapshot()
         fields: dict[str, Any] = {"status": "ok"}
         with store.trial_folder(parent) as folder:
             try:
@@ -336,7 +315,7 @@ class ConditionRun:
                 self._open_log(folder)
             except TrialError as error:
                 status = "timeout" if error.timed_out else "failed"
-                fields |= {**error.facts, "status": status, "note": store.hide(str(error), self._private)}
+                fields |= {**error.facts, "status": status, "note": store.hide(str(error), session.private)}
         self._check_version(work.builds[trial.side], fields.get("said", {}))
         measurement = Measurement(
             session=session.name,
@@ -354,13 +333,9 @@ class ConditionRun:
         )
         self._open_log(None)
         self._log.add(measurement)
-        busy_s = time.perf_counter() - begin
-        failed = measurement.status != "ok"
-        self._failed += failed
-        session.summary.failed += failed
+        session.summary.failed += measurement.status != "ok"
         session.summary.measured += 1
-        session.summary.busy_s += busy_s
-        session.listener.trial_finished(work, measurement, busy_s)
+        session.listener.trial_finished(work, measurement)
         return measurement
 
     def _check_version(self, build: InstalledBuild, said: Mapping[str, str]) -> None:
@@ -406,23 +381,19 @@ class ConditionRun:
         )
 
     def _compare(self, done: Mapping[Side, Measurement]) -> None:
-        """Compare the two results of a round."""
-        results = [done[side].result_digest for side in SIDES if side in done and done[side].status == "ok"]
-        if len(results) < len(SIDES) or None in results:
+        """Compare the two results of a round; a trial that failed has none."""
+        base, other = done.get("base"), done.get("other")
+        if base is None or other is None or base.result_digest is None or other.result_digest is None:
             return
-        digests = (str(results[0]), str(results[1]))
-        if digests not in self._apart:
-            self._apart[digests] = self._log.apart(digests) or self._compared(digests)
-            if problem := self._apart[digests].problem:
-                self._session.listener.say(f"{self._work.prepared.condition.name}: results not compared: {problem}")
-        apart, first = self._apart[digests], done["base"]
+        digests = (base.result_digest, other.result_digest)
+        apart = self._log.agreement(digests, base.session) or self._compared(digests)
         self._log.add(
             AgreementLine(
-                session=first.session,
-                key=first.key,
-                life=first.life,
-                block=first.block,
-                round=first.round,
+                session=base.session,
+                key=base.key,
+                life=base.life,
+                block=base.block,
+                round=base.round,
                 digests=digests,
                 mean_px=apart.mean_px,
                 max_px=apart.max_px,
@@ -437,7 +408,11 @@ class ConditionRun:
         builds_here = [self._work.builds[side] for side in SIDES]
         comparer = Comparer(self._work.prepared, builds_here, self._place, self._session.options.limits)
         apart = comparer.compare(kept / digests[0], kept / digests[1])
-        return dataclasses.replace(apart, problem=store.hide(apart.problem, self._private)[:1000])
+        if not apart.problem:
+            return apart
+        problem = store.hide(apart.problem, self._session.private)[:1000]
+        self._session.listener.say(f"{self._work.prepared.condition.name}: results not compared: {problem}")
+        return Apart(problem=problem)
 
 
 def _release(version: str) -> tuple[int, ...] | str:

@@ -12,16 +12,29 @@ import json
 import os
 import re
 import shutil
+import statistics
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from repro import stats
 from repro.elastix.output import transform_files
 from repro.errors import StoreError
 from repro.files import named_errors
-from repro.model import Line, read_line, write_line
+from repro.model import (
+    AgreementLine,
+    BlockLine,
+    ConditionLine,
+    Estimate,
+    Line,
+    Measurement,
+    SessionLine,
+    Side,
+    read_line,
+    write_line,
+)
 from repro.paths import shown
 from repro.text import scrub, utc_now
 
@@ -42,14 +55,8 @@ class RawFile:
             file.parent.mkdir(parents=True, exist_ok=True)
             # Unbuffered: what could not be written must not linger and be written later.
             self._stream = file.open("ab", buffering=0)
-            self._cut_torn_line()
+            self._stream.truncate(file.read_bytes().rfind(b"\n") + 1)  # cuts off a torn line
             _sync_folder(file.parent)
-
-    def _cut_torn_line(self) -> None:
-        content = self.file.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole != len(content):
-            self._stream.truncate(whole)
 
     def append(self, line: Line) -> None:
         """Write one line and have it on disk before returning; where that fails the file is as before."""
@@ -83,6 +90,76 @@ def read_lines(file: Path) -> Iterator[Line]:
             yield read_line(text)
 
 
+class ConditionLog(RawFile):
+    """A raw file with what a condition has measured so far: the lines of its key."""
+
+    def __init__(self, file: Path, key: str, sides: frozenset[Side]) -> None:
+        """Read what earlier sessions left. A block of which one of these sides was not run is not whole."""
+        super().__init__(file)  # first: it cuts off a torn line, which then must not count
+        self._sides = sides
+        self._measured: dict[str, list[Measurement]] = {}
+        self._agreements: list[AgreementLine] = []
+        self.whole: dict[int, str] = {}
+        """Blocks that are whole -> the life that they were measured in."""
+        self.opened = False
+        for line in read_lines(file):
+            if not isinstance(line, SessionLine) and getattr(line, "key", None) == key:
+                self._count(line)
+
+    def _count(self, line: Line) -> None:
+        match line:
+            case Measurement(phase="measure"):
+                self._measured.setdefault(line.life, []).append(line)
+            case AgreementLine():
+                self._agreements.append(line)
+            case BlockLine() if self._sides <= {one.side for one in self._measured.get(line.life, ())}:
+                self.whole.setdefault(line.block, line.life)
+
+    def open(self, session: SessionLine, condition: ConditionLine) -> None:
+        """Write what stands before the first line of a session."""
+        self.append(session)
+        self.append(condition)
+        self.opened = True
+
+    def add(self, line: Measurement | AgreementLine | BlockLine) -> None:
+        """Keep a line; it is on disk when this returns."""
+        self.append(line)
+        self._count(line)
+
+    def block_logs(self) -> list[float]:
+        """The log ratio of each whole block that has one."""
+        return [statistics.median(rounds) for rounds in self._rounds().values() if rounds]
+
+    def estimate(self) -> Estimate | None:
+        """The ratio so far."""
+        return stats.estimate(self._rounds())
+
+    def medians_s(self) -> dict[Side, float]:
+        """Median seconds of each arm over its trials in whole blocks."""
+        seconds: dict[Side, list[float]] = {}
+        for one in (one for life in self.whole.values() for one in self._measured.get(life, ())):
+            if one.status == "ok" and one.wall_s is not None:
+                seconds.setdefault(one.side, []).append(one.wall_s)
+        return {side: statistics.median(values) for side, values in seconds.items()}
+
+    def agreement(self, digests: tuple[str, str], session: str) -> AgreementLine | None:
+        """What was found of these two results; None where nobody compared them, or an earlier session could not."""
+        lines = (line for line in self._agreements if line.digests == digests)
+        return next((line for line in lines if line.session == session or not line.problem), None)
+
+    def _rounds(self) -> dict[int, list[float]]:
+        """Log ratios of the complete rounds of each whole block."""
+        found: dict[int, list[float]] = {}
+        for block, life in sorted(self.whole.items()):
+            seconds: dict[int, dict[Side, float]] = {}
+            for one in self._measured.get(life, ()):
+                if one.status == "ok" and one.wall_s:
+                    seconds.setdefault(one.round, {})[one.side] = one.wall_s
+            logs = [stats.round_log_ratio(by_side) for by_side in seconds.values()]
+            found[block] = [one for one in logs if one is not None]
+        return found
+
+
 def set_aside(file: Path) -> None:
     """Rename a raw file so that nothing reads it any more. Measurements are never deleted."""
     if file.exists():
@@ -110,10 +187,10 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         with named_errors(folder):
             holder.write_text(json.dumps({"pid": os.getpid(), "since": utc_now()}), encoding="utf-8")
-        _clear_work(folder)
+        shutil.rmtree(folder / WORK, ignore_errors=True)
         yield
     finally:
-        _clear_work(folder)
+        shutil.rmtree(folder / WORK, ignore_errors=True)
         holder.unlink(missing_ok=True)
         lock.release()
 
@@ -124,11 +201,6 @@ def _holder(file: Path) -> str:
         return f"process {held['pid']} since {held['since']}"
     except (OSError, ValueError, KeyError):
         return "another run"
-
-
-def _clear_work(machine_folder: Path) -> None:
-    """Only the holder of the lock may."""
-    shutil.rmtree(machine_folder / WORK, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -144,17 +144,15 @@ class Itk:
         for name, file in files.items():
             pixel = "UC" if name.endswith("mask") else self.pixel
             with _inside(file) as near:
-                read = self._read_posted if self.posted else self._read
-                self.images[name] = read(near, pixel)
+                self.images[name] = self._read(near, pixel)
         watch.lap("read_images")
         self._registration()
         if self.posted:
             watch.lap("registration_class")
 
-    def _read_posted(self, file: str, pixel: str) -> Any:
-        return self.itk.imread(file, getattr(self.itk, pixel))
-
     def _read(self, file: str, pixel: str) -> Any:
+        if self.posted:
+            return self.itk.imread(file, getattr(self.itk, pixel))
         readers = _module("itkImageFileReader")
         probe = readers.itkImageFileReaderIF2.New()
         probe.SetFileName(file)
@@ -213,11 +211,14 @@ class Itk:
 
     def versions(self) -> dict[str, str]:
         """As the wheels themselves say them."""
-        return {"itk": self._common().itkVersion.GetITKVersion(), "itk_elastix": metadata.version("itk-elastix")}
+        return {
+            "itk": _module("ITKCommonBase").itkVersion.GetITKVersion(),
+            "itk_elastix": metadata.version("itk-elastix"),
+        }
 
     def in_effect(self) -> Message:
         """What ITK really uses, asked of ITK."""
-        base = self._common().itkMultiThreaderBase
+        base = _module("ITKCommonBase").itkMultiThreaderBase
         threader = str(int(base.GetGlobalDefaultThreader()))
         return {
             "threader": _THREADERS.get(threader, threader),
@@ -225,9 +226,6 @@ class Itk:
             "maximum_threads": int(base.GetGlobalMaximumNumberOfThreads()),
             "work_units": int(base.New().GetNumberOfWorkUnits()),
         }
-
-    def _common(self) -> Any:
-        return importlib.import_module("itk.ITKCommonBasePython")
 
 
 class SimpleItk:

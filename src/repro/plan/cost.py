@@ -20,16 +20,10 @@ LOAD_S = 1.0
 BLOCK_S = 0.3
 """Folders, parameter files, agreement and lines of a block."""
 
-_Place = tuple[str, str, str, Side]
-"""Comparison, experiment, condition and side."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seconds:
-    """Medians of one machine."""
-
-    trial_s: Mapping[_Place, float]
-    load_s: Mapping[_Place, float]
+Place = tuple[str, str, str]
+"""Comparison, experiment and condition."""
+Seconds = Mapping[tuple[str, ...], float]
+"""Medians of one machine: of (*place, side, "trial" or "load")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +35,23 @@ class Costs:
     scale: float = 1.0
     """Seconds here for a second of the reference."""
 
-    def timed(self, place: tuple[str, str, str], side: Side, wall_s: float) -> Costs:
-        """The costs with the reference scaled by a trial of this comparison, experiment and condition."""
-        expected = _find(self.reference.trial_s, (*place, side))
+    def timed(self, place: Place, side: Side, wall_s: float) -> Costs:
+        """The costs with the reference scaled by a trial that was timed here."""
+        expected = _find(self.reference, (*place, side, "trial"))
         return replace(self, scale=wall_s / expected) if expected else self
 
-    def trial_s(self, place: tuple[str, str, str], side: Side) -> float | None:
+    def trial_s(self, place: Place, side: Side) -> float | None:
         """Seconds of one trial of the arm; None: not known."""
-        return self._known("trial_s", (*place, side))
+        return self._known((*place, side, "trial"))
 
-    def estimate_s(self, place: tuple[str, str, str], paths: Sequence[Path_], blocks: int, rounds: int) -> float | None:
+    def estimate_s(self, place: Place, paths: Sequence[Path_], blocks: int, rounds: int) -> float | None:
         """Seconds of so many blocks, each with loading, warm-up and so many rounds; None: not known.
 
-        ``place`` is comparison, experiment and condition; where this comparison was never measured, others stand in.
+        Where this comparison was never measured, others stand in.
         """
         trials = [self.trial_s(place, side) for side in SIDES]
         loads = [
-            self._known("load_s", (*place, side)) or LOAD_S * self.scale
+            self._known((*place, side, "load")) or LOAD_S * self.scale
             for side, path in zip(SIDES, paths, strict=True)
             if path != "cli"
         ]
@@ -66,11 +60,11 @@ class Costs:
             return None
         return blocks * ((rounds + 1) * sum(known) + sum(loads) + BLOCK_S)
 
-    def _known(self, what: str, place: _Place) -> float | None:
-        own = _find(getattr(self.here, what), place)
+    def _known(self, key: tuple[str, ...]) -> float | None:
+        own = _find(self.here, key)
         if own is not None:
             return own
-        other = _find(getattr(self.reference, what), place)
+        other = _find(self.reference, key)
         return None if other is None else other * self.scale
 
 
@@ -79,27 +73,26 @@ def read_costs(machine_folder: Path, reference: Path = REFERENCE) -> Costs:
     return Costs(_from_raw(machine_folder), _from_comparison(reference / "comparison.csv"))
 
 
-def _find(seconds: Mapping[_Place, float], place: _Place) -> float | None:
-    """Of this place, else the median of the same condition in other comparisons."""
-    if place in seconds:
-        return seconds[place]
-    others = [value for key, value in seconds.items() if key[1:] == place[1:]]
+def _find(seconds: Seconds, key: tuple[str, ...]) -> float | None:
+    """Of this comparison, else the median of the same condition in others."""
+    if key in seconds:
+        return seconds[key]
+    others = [value for other, value in seconds.items() if other[1:] == key[1:]]
     return statistics.median(others) if others else None
 
 
 def _from_raw(machine_folder: Path) -> Seconds:
-    trials: defaultdict[_Place, list[float]] = defaultdict(list)
-    loads: defaultdict[_Place, list[float]] = defaultdict(list)
+    found: defaultdict[tuple[str, ...], list[float]] = defaultdict(list)
     for file in sorted(machine_folder.glob("*/*.jsonl")):
-        conditions: dict[str, tuple[str, str, str]] = {}
+        conditions: dict[str, Place] = {}
         for line in _lines(file):
             if isinstance(line, ConditionLine):
                 conditions[line.key] = (line.comparison, line.experiment, line.condition.name)
             elif line.status == "ok" and line.phase != "start" and line.key in conditions:
-                place: _Place = (*conditions[line.key], line.side)
-                trials[place] += [line.wall_s] if line.wall_s is not None else []
-                loads[place] += [line.load_s] if line.load_s is not None else []
-    return Seconds(_medians(trials), _medians(loads))
+                for what, seconds in (("trial", line.wall_s), ("load", line.load_s)):
+                    if seconds is not None:
+                        found[(*conditions[line.key], line.side, what)].append(seconds)
+    return {key: statistics.median(values) for key, values in found.items()}
 
 
 def _lines(file: Path) -> Iterable[ConditionLine | Measurement]:
@@ -119,21 +112,16 @@ def _lines(file: Path) -> Iterable[ConditionLine | Measurement]:
 
 
 def _from_comparison(file: Path) -> Seconds:
-    trials: defaultdict[_Place, list[float]] = defaultdict(list)
-    loads: defaultdict[_Place, list[float]] = defaultdict(list)
     try:
         with file.open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
     except OSError:
-        rows = []
+        return {}
+    found: defaultdict[tuple[str, ...], list[float]] = defaultdict(list)
     for row in rows:
         place = (row.get("comparison") or "", row.get("experiment") or "", row.get("condition") or "")
         for side in SIDES:
-            for found, column in ((trials, f"{side}_median_s"), (loads, f"{side}_load_s")):
+            for what, column in (("trial", f"{side}_median_s"), ("load", f"{side}_load_s")):
                 if text := row.get(column):
-                    found[(*place, side)].append(float(text))
-    return Seconds(_medians(trials), _medians(loads))
-
-
-def _medians(found: Mapping[_Place, Sequence[float]]) -> dict[_Place, float]:
-    return {place: statistics.median(values) for place, values in found.items() if values}
+                    found[(*place, side, what)].append(float(text))
+    return {key: statistics.median(values) for key, values in found.items()}

@@ -30,11 +30,8 @@ from repro.model import (
 )
 from repro.paths import EXPERIMENTS_TOML, shown
 
-MOST_BLOCKS = 1_000
-MOST_ROUNDS = 1_000
 MOST_THREADS = 4_096
 MOST_JOBS = 1_024
-MOST_REGISTRATIONS = 100_000
 DEFAULT_BLOCKS, DEFAULT_ROUNDS = 6, 2
 SHORTENING = ("NumberOfResolutions", "MaximumNumberOfIterations")
 """Parameters by which an experiment makes our own files shorter."""
@@ -60,7 +57,9 @@ class ConditionSpec:
     jobs: int | Literal["cores"]
     registrations: int | Literal["jobs"]
     blocks: int
+    """At most."""
     rounds: int
+    """In a block."""
 
     def between(self, base: Build, other: Build) -> Condition:
         """The condition with these builds; a build of another path than planned gets the settings of its own path."""
@@ -82,18 +81,6 @@ class ConditionSpec:
             self.machine_threads,
         )
 
-    def with_threads(self, threads: Threads) -> ConditionSpec:
-        """Another number of threads asked for, wherever any is asked for."""
-
-        def changed(settings: Settings) -> Settings:
-            return settings if settings.threads == "default" else dataclasses.replace(settings, threads=threads)
-
-        return dataclasses.replace(
-            self,
-            settings={path: changed(settings) for path, settings in self.settings.items()},
-            own_settings={side: changed(settings) for side, settings in self.own_settings.items()},
-        )
-
     def _settings(self, side: Side, path: Path_) -> Settings:
         if side in self.own_settings and path == self.paths[SIDES.index(side)]:
             return self.own_settings[side]
@@ -107,15 +94,22 @@ class Experiment:
     name: str
     question: str
     conditions: tuple[ConditionSpec, ...]
-    blocks: int
-    """At most, unless a condition has its own."""
-    rounds: int
-    """In a block."""
     builds: Builds
 
     def with_threads(self, threads: Threads) -> Experiment:
         """Every condition with another number of threads asked for, wherever any is asked for."""
-        return dataclasses.replace(self, conditions=tuple(one.with_threads(threads) for one in self.conditions))
+
+        def told(settings: Mapping[Any, Settings]) -> dict[Any, Settings]:
+            return {
+                key: one if one.threads == "default" else dataclasses.replace(one, threads=threads)
+                for key, one in settings.items()
+            }
+
+        conditions = (
+            dataclasses.replace(one, settings=told(one.settings), own_settings=told(one.own_settings))
+            for one in self.conditions
+        )
+        return dataclasses.replace(self, conditions=tuple(conditions))
 
     def with_files(self, parameter_files: Sequence[str] = (), images: str = "") -> tuple[Experiment, str]:
         """The experiment on the user's parameter files and images (names as raw lines have them), and what to say.
@@ -183,10 +177,8 @@ def _number_or(most: int, *words: str) -> BeforeValidator:
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,59}$")]
 """Of experiments and conditions: they become names of files."""
-_Blocks = Annotated[int, _number_or(MOST_BLOCKS)]
-_Rounds = Annotated[int, _number_or(MOST_ROUNDS)]
+_Count = Annotated[int, _number_or(1_000)]
 _Threads = Annotated[Threads, _number_or(MOST_THREADS, "cores", "share", "default")]
-_Registrations = Annotated[int | Literal["jobs"], _number_or(MOST_REGISTRATIONS, "jobs")]
 
 
 @dataclass(frozen=True)
@@ -234,9 +226,9 @@ class _Shared(files.Strict):
     machine_threads: Annotated[int, _number_or(MOST_THREADS)] | None = None
     strategy: Strategy | None = None
     jobs: Annotated[int | Literal["cores"] | tuple[int, ...], BeforeValidator(_jobs)] | None = None
-    registrations: _Registrations | None = None
-    blocks: _Blocks | None = None
-    rounds: _Rounds | None = None
+    registrations: Annotated[int | Literal["jobs"], _number_or(100_000, "jobs")] | None = None
+    blocks: _Count | None = None
+    rounds: _Count | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,15 +249,14 @@ class _File(files.Strict):
 
 
 def _experiment(name: str, table: _Experiment, where: str) -> Experiment:
-    blocks, rounds = table.blocks or DEFAULT_BLOCKS, table.rounds or DEFAULT_ROUNDS
-    conditions = [made for one in table.condition for made in _conditions(one, table, (blocks, rounds), where)]
+    conditions = [made for one in table.condition for made in _conditions(one, table, where)]
     names = [one.name for one in conditions]
     if len(set(names)) < len(names):
         raise ConfigError(f"{where}: two conditions have the same name; give each its own: {', '.join(names)}")
-    return Experiment(name, table.question, tuple(conditions), blocks, rounds, table.builds)
+    return Experiment(name, table.question, tuple(conditions), table.builds)
 
 
-def _conditions(own: _Condition, table: _Experiment, sizes: tuple[int, int], where: str) -> list[ConditionSpec]:
+def _conditions(own: _Condition, table: _Experiment, where: str) -> list[ConditionSpec]:
     """One condition, or one for each number in a list of jobs."""
     where = f"{where}, condition {own.name!r}"
 
@@ -297,8 +288,8 @@ def _conditions(own: _Condition, table: _Experiment, sizes: tuple[int, int], whe
         strategy=strategy,
         jobs=numbers[0] if numbers else jobs or 1,
         registrations=chosen("registrations") or "jobs",
-        blocks=own.blocks or sizes[0],
-        rounds=own.rounds or sizes[1],
+        blocks=chosen("blocks") or DEFAULT_BLOCKS,
+        rounds=chosen("rounds") or DEFAULT_ROUNDS,
     )
     return _with_jobs(spec, numbers) if numbers else [spec]
 

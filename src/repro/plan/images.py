@@ -11,7 +11,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -53,27 +53,12 @@ class ImageSet:
     fixed_sha256: str
     moving_sha256: str
     """Of a two-file image over header and data."""
-    fixed_mask: Path | None = None
-    moving_mask: Path | None = None
-    initial_transform: Path | None = None
-    fixed_points: Path | None = None
-    moving_points: Path | None = None
+    extras: Mapping[str, Path] = field(default_factory=dict)
+    """Those of EXTRAS that are there, in that order."""
     extra_sha256: str = ""
-    """Of those five; empty: there are none."""
+    """Of the extras; empty: there are none."""
     size_px: tuple[int, ...] = ()
     """Of the fixed image; empty: not known before a build has read it."""
-    note: str = ""
-    """Why these are not the images that were asked for; empty: they are."""
-
-    @property
-    def extras(self) -> dict[str, Path]:
-        """Those of EXTRAS that are there, by name."""
-        return {name: file for name in EXTRAS if (file := getattr(self, name)) is not None}
-
-    def options(self) -> list[str]:
-        """The executable's options that name these files."""
-        named = {"-f": self.fixed, "-m": self.moving} | {EXTRAS[name]: file for name, file in self.extras.items()}
-        return [word for option, file in named.items() for word in (option, str(file))]
 
 
 def provide(
@@ -105,19 +90,17 @@ def provide(
             f"{' and '.join(one.name for one in table.files().values())} into {shown(folder)} or a folder that "
             f"{FOLDER_VARIABLE} names"
         )
-        note = f"images {table.fallback!r} in place of {name!r}"
-        return replace(provide(table.fallback, offline=offline, say=say, file=file, cache=cache), note=note)
-    extra = {key: table.files()[key].sha256 for key in EXTRAS if key in found}
+        return provide(table.fallback, offline=offline, say=say, file=file, cache=cache)
+    extras = {key: found[key] for key in EXTRAS if key in found}
     return ImageSet(
         name,
-        fixed=found["fixed"],
-        moving=found["moving"],
-        fixed_sha256=table.fixed.sha256,
-        moving_sha256=table.moving.sha256,
-        fixed_mask=found.get("fixed_mask"),
-        moving_mask=found.get("moving_mask"),
-        extra_sha256=digest(extra) if extra else "",
-        size_px=table.size_px,
+        found["fixed"],
+        found["moving"],
+        table.fixed.sha256,
+        table.moving.sha256,
+        extras,
+        digest({key: table.files()[key].sha256 for key in extras}) if extras else "",
+        table.size_px,
     )
 
 
@@ -129,11 +112,11 @@ def custom(
     ``extras`` are masks, initial transform and point sets by their names in EXTRAS. Raises ConfigError where a file is
     missing, and says where it was looked for.
     """
-    found = {name: find(file, f"--{name.replace('_', '-')}", cwd) for name, file in (extras or {}).items()}
+    given = extras or {}
+    found = {name: find(given[name], f"--{name.replace('_', '-')}", cwd) for name in EXTRAS if name in given}
     images = find(fixed, "--fixed", cwd), find(moving, "--moving", cwd)
-    extra = {name: sha256(file) for name, file in found.items()}
-    own = ImageSet(CUSTOM, *images, sha256(images[0]), sha256(images[1]), extra_sha256=digest(extra) if extra else "")
-    return replace(own, **found)  # type: ignore[arg-type]
+    extra = digest({name: sha256(file) for name, file in found.items()}) if found else ""
+    return ImageSet(CUSTOM, *images, sha256(images[0]), sha256(images[1]), found, extra)
 
 
 def find(name: Path | str, what: str, cwd: Path | None = None) -> Path:

@@ -106,10 +106,11 @@ def prepare(condition: Condition, images: ImageSet, physical_cores: int, cwd: Pa
     registration = condition.registration
     found = [_parameter_file(name, cwd) for name in registration.parameter_files]
     read = [parameters.override(parameters.read(file), registration.overrides) for file in found]
-    names, notes = [], []
-    for number, file in enumerate(found, start=1):
-        ours = file.parent == PARAMETER_FILES
-        names.append(file.name if ours else f"custom-{number}.txt")
+    names = [
+        file.name if file.parent == PARAMETER_FILES else f"custom-{number}.txt"
+        for number, file in enumerate(found, start=1)
+    ]
+    notes = []
     if left_out := sorted({key for file in read for key in OUTPUT_FORMAT if key in file.values}):
         notes.append(
             f"{', '.join(left_out)} is left out: transforms are written as text, so that results can be compared"
@@ -134,7 +135,7 @@ def prepare(condition: Condition, images: ImageSet, physical_cores: int, cwd: Pa
             params_sha256=hashlib.sha256("\0".join(file.text() for file in read).encode()).hexdigest(),
             extra_sha256=digest([images.extra_sha256, named]) if named else images.extra_sha256,
             size_px=images.size_px,
-            transform=" + ".join(file.transform for file in read),
+            transform=" + ".join(file.first("Transform") for file in read),
             metric=" + ".join(" ".join(file.values.get("Metric", ())) for file in read),
             sampler=" + ".join(" ".join(file.values.get("ImageSampler", ())) for file in read),
             masks=tuple(name for name in images.extras if name.endswith("mask")),

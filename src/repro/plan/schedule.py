@@ -19,16 +19,6 @@ FOLDER_LENGTHS = (8, 40)
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """Each arm once."""
-
-    number: int
-    """From 1; the warm-up is 0."""
-    trials: tuple[Trial, Trial]
-    """In the order in which they run."""
-
-
-@dataclass(frozen=True, slots=True)
 class Block:
     """One life of the workers."""
 
@@ -38,8 +28,8 @@ class Block:
     """To be added to the environment of its children."""
     folder_length: int
     """Characters of the name of its working folder."""
-    rounds: tuple[Round, ...]
-    """The warm-up, then the measured ones."""
+    rounds: tuple[tuple[Trial, Trial], ...]
+    """The warm-up, then the measured ones; in each both arms, in the order in which they run."""
 
 
 def block(key: str, number: int, rounds: int, seed: int) -> Block:
@@ -60,14 +50,8 @@ def block(key: str, number: int, rounds: int, seed: int) -> Block:
     for _ in range((rounds + 1) // 2):
         first = (both_draw() < 0.5) ^ mirrored
         order += [first, not first]
-    return Block(
-        number,
-        environment_bytes,
-        folder_length,
-        tuple(_round(number, index, base_first) for index, base_first in enumerate(order[: rounds + 1])),
-    )
-
-
-def _round(block_number: int, number: int, base_first: bool) -> Round:
-    first, second = SIDES if base_first else SIDES[::-1]
-    return Round(number, (Trial(block_number, number, first, 0), Trial(block_number, number, second, 1)))
+    trials = []
+    for index, base_first in enumerate(order[: rounds + 1]):
+        first, second = SIDES if base_first else SIDES[::-1]
+        trials.append((Trial(number, index, first, 0), Trial(number, index, second, 1)))
+    return Block(number, environment_bytes, folder_length, tuple(trials))

@@ -133,7 +133,7 @@ class Quiet:
     def condition_started(self, work: Work, blocks: int) -> None:
         """Nothing."""
 
-    def trial_finished(self, work: Work, measurement: Measurement, busy_s: float) -> None:
+    def trial_finished(self, work: Work, measurement: Measurement) -> None:
         """Noted."""
         self.measurements.append(measurement)
 
