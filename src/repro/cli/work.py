@@ -190,7 +190,10 @@ def make_ready(planned: Sequence[Planned], asked: Asked, say: Say) -> Ready:
     executable = given.resolve(str(asked.elastix), offline=asked.offline, say=say) if asked.elastix else None
     work: list[Work] = []
     unavailable: dict[str, FetchError] = {}
+    lost: set[str] = set()
     for one in planned:
+        if one.comparison in lost:
+            continue  # a pair without one of its two builds is no pair: nothing more of it is fetched or measured
         try:
             names: dict[Side, str] = {"base": one.base, "other": one.other}
             arms = {
@@ -199,6 +202,8 @@ def make_ready(planned: Sequence[Planned], asked: Asked, say: Say) -> Ready:
             }
         except FetchError as error:
             unavailable.setdefault(one.comparison, error)
+            if "sitk" not in one.spec.paths:
+                lost.add(one.comparison)
             continue
         name = f"{executable.name} {one.other}" if executable else one.comparison
         work.append(make_work(name, arms, one.experiment, one.spec, found))
