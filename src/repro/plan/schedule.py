@@ -52,6 +52,6 @@ def block(key: str, number: int, rounds: int, seed: int) -> Block:
         order += [first, not first]
     trials = []
     for index, base_first in enumerate(order[: rounds + 1]):
-        first, second = SIDES if base_first else SIDES[::-1]
-        trials.append((Trial(number, index, first, 0), Trial(number, index, second, 1)))
+        sides = SIDES if base_first else SIDES[::-1]
+        trials.append((Trial(number, index, sides[0], 0), Trial(number, index, sides[1], 1)))
     return Block(number, environment_bytes, folder_length, tuple(trials))
