@@ -122,7 +122,7 @@ def test_one_missing_network_is_one_line(repro: Repro, fetched: dict[str, FetchE
     assert status == 2
     (line,) = err.splitlines()
     assert line.startswith("not fetched: cli:5.2.0, api:0.21.0")
-    assert "cli:5.2.0: github.com cannot be reached" in line
+    assert "and api:0.25.4: github.com cannot be reached" in line
     assert len(repro("fetch", "-v")[2].splitlines()) == len(set(names))
 
 

@@ -52,7 +52,7 @@ def test_a_socket_would_be_noticed_in_a_child_too() -> None:
 
 
 def test_fetch_names_what_each_source_lacks(tmp_path: Path, uv: dict[str, str]) -> None:
-    said = run(tmp_path, "fetch", PAIR, "--offline", status=2, **uv)
+    said = run(tmp_path, "fetch", PAIR, "--offline", "-v", status=2, **uv)
     assert "cli:5.3.1: no executable of elastix 5.3.1: release:" in said
     assert FORBIDDEN in said
     assert "debian:" in said
@@ -60,7 +60,7 @@ def test_fetch_names_what_each_source_lacks(tmp_path: Path, uv: dict[str, str]) 
 
 
 def test_fetch_names_the_wheels_that_uv_does_not_have(tmp_path: Path, uv: dict[str, str]) -> None:
-    said = run(tmp_path, "fetch", "api:0.25.4", "--offline", status=2, **uv)
+    said = run(tmp_path, "fetch", "api:0.25.4", "--offline", "-v", status=2, **uv)
     assert "not fetched: api:0.25.4: " in said
     assert "network was disabled" in said, "uv must come to its end"
     assert not list((tmp_path / "builds").glob("[!.]*/"))

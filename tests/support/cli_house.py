@@ -114,7 +114,7 @@ class FakeArm:
         x = house.shift.get(self.name, 0.0)
         (folder / "TransformParameters.0.txt").write_text(TRANSFORM.format(x), encoding="utf-8")
         wall_s = house.seconds.get(self.name, 1.0) * house.noise(trial)
-        return {"wall_s": wall_s, "result_digest": f"moved-{x:g}", "said": {}}
+        return {"wall_s": wall_s, "result_digest": f"moved-{x:g}", "log_threads": "2", "said": {}}
 
     def close(self) -> None:
         """Nothing to close."""
@@ -136,7 +136,7 @@ def make(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     monkeypatch.setattr(work, "QUICK", ("made-up",))
     monkeypatch.setattr("repro.cli.measure_commands.COMPARE", "made-up")
     monkeypatch.setattr(work, "get_build", lambda name, *_: house.build(name))
-    monkeypatch.setattr(given, "resolve", lambda name, **_: house.build(name))
+    monkeypatch.setattr(given, "resolve", lambda name, **_: given._use(house.build(name)))
     monkeypatch.setattr("repro.system.interrupts.listen", lambda stop, say: stops.append(stop))
     monkeypatch.setattr(session, "make_arm", arm)
     return house
