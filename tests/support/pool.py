@@ -133,7 +133,7 @@ _MODULES = {
                 raise RuntimeError("/src/x.hxx:389:\\nITK ERROR: Internal elastix error: See elastix log")
 
             def do_write(self, file):
-                part = pathlib.Path(file + ".part")
+                part = pathlib.Path(file + "." + str(os.getpid()))
                 part.write_text(str(os.getpid()))
                 part.rename(file)
 
