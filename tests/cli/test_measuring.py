@@ -152,7 +152,7 @@ def test_compare_measures_the_base_against_itself_in_the_same_call(house: House)
 
 def test_noise_as_large_as_the_difference_is_no_difference(house: House) -> None:
     house.seconds = {house.own().name: 1.03}
-    house.noise = lambda trial: 1 + 0.1 * ((trial.block * 7 + trial.round * 3 + trial.position * 5) % 4)
+    house.noise = lambda trial: 1.1 if (trial.block % 2 == 0) == (trial.side == "other") else 1.0
     done = house("compare", "cli:5.3.1", "mine", "--fail-if", "slower:1%")
     assert done.status == 0
     assert "no difference" in done.stdout
