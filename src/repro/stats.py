@@ -76,10 +76,9 @@ def blocks_needed(confidence: float = CONFIDENCE) -> int:
 @cache
 def _ends(n: int, confidence: float) -> tuple[int, float]:
     """k and the weight between the k-th and the next of n sorted values at which the interval ends."""
-    from scipy.stats import binom
 
     def covered(k: int) -> float:
-        return float(1 - 2 * binom.cdf(k - 1, n, 0.5))
+        return 1 - sum(math.comb(n, below) for below in range(k)) / 2 ** (n - 1)
 
     k = 1
     while 2 * (k + 1) <= n and covered(k + 1) >= confidence:
