@@ -78,7 +78,7 @@ def _ends(n: int, confidence: float) -> tuple[int, float]:
     """k and the weight between the k-th and the next of n sorted values at which the interval ends."""
 
     def covered(k: int) -> float:
-        return 1 - sum(math.comb(n, below) for below in range(k)) / 2 ** (n - 1)
+        return 1 - sum(math.comb(n, below) for below in range(k)) / (1 << (n - 1))
 
     k = 1
     while 2 * (k + 1) <= n and covered(k + 1) >= confidence:
