@@ -11,7 +11,7 @@ import dataclasses
 import enum
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -517,7 +517,8 @@ class Estimate:
     """Standard deviation of the rounds' log ratios inside their blocks."""
 
 
-Figures = Mapping[str, "Estimate | Sequence[Estimate] | float | int | str | None"]
+Figures = Mapping[str, Any]
+"""By name: an Estimate, a number, a word, or None where it isn't known. Seconds end in `_s`, bytes in `_bytes`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -535,7 +536,7 @@ class Finding:
     """A fact made from comparisons, as data. Sentences are made from it at the edge (report/sentences.py)."""
 
     kind: str
-    """Name of a function of report/sentences.py that says it."""
+    """Kinds that are said have a sentence of this name in report/sentences.py; the others fill charts and tables."""
     subject: Subject
     figures: Figures
 
