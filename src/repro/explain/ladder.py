@@ -31,10 +31,9 @@ def find(measured: Measured) -> Iterator[Finding]:
     """`ladder`, then its `rung`s, `step`s, `order`s and `interaction`s, by machine, pair and experiment."""
     steps_left = MOST_PLACES
     for (machine, pair), rows in measured.pairs():
-        for experiment in dict.fromkeys(COMPLETES.get(row.experiment, row.experiment) for row in rows):
-            its = [row for row in rows if COMPLETES.get(row.experiment, row.experiment) == experiment]
-            rungs = rungs_of(its) if experiment.startswith(PREFIX) else {}
-            if len(rungs) < 2:
+        for experiment in dict.fromkeys(_ladder_of(row) for row in rows):
+            rungs = rungs_of(rows, experiment)
+            if not experiment.startswith(PREFIX) or len(rungs) < 2:
                 continue
             about = Subject(machine, pair, experiment)
             whole = _whole(rows, rungs[frozenset()])
@@ -52,20 +51,25 @@ def find(measured: Measured) -> Iterator[Finding]:
                 },
             )
             for changes, row in rungs.items():
-                yield Finding("rung", subject(row), {"changes": name(changes), **_ratio(row)})
+                figures = {"changes": name(changes), "ratio": row.estimate, "verdict": row.verdict}
+                yield Finding("rung", subject(row), figures)
             if steps_left > 0:
                 steps_left -= 1
                 yield from _steps(measured, about, rungs, whole)
 
 
-def rungs_of(rows: Iterable[Row]) -> Rungs:
-    """The conditions of one ladder by their changes, fewest first; empty without the posted condition."""
-    its = [row for row in rows if is_single(row)]
+def rungs_of(rows: Iterable[Row], experiment: str) -> Rungs:
+    """The conditions of a ladder by their changes, fewest first; empty without the posted condition."""
+    its = [row for row in rows if is_single(row) and _ladder_of(row) == experiment]
     top = next((row for row in its if is_posted(row) and BINS not in overrides(row)), None)
     if top is None:
         return {}
     found = {_changes(top, row): row for row in reversed(its) if row.machine_threads == top.machine_threads}
     return dict(sorted({**found, frozenset(): top}.items(), key=lambda one: (len(one[0]), name(one[0]))))
+
+
+def _ladder_of(row: Row) -> str:
+    return COMPLETES.get(row.experiment, row.experiment)
 
 
 def _changes(top: Row, row: Row) -> frozenset[str]:
@@ -122,8 +126,8 @@ def _steps(measured: Measured, about: Subject, rungs: Rungs, whole: Row) -> Iter
     for change, steps in by_change.items():
         least, most = (end(steps, key=lambda one: one[1].value) for end in (min, max))
         if (least[1].high or 0) < (most[1].low or 0):
-            figures = {"change": change, "most_after": most[0], "most": most[1], "least_after": least[0]}
-            yield Finding("interaction", about, {**figures, "least": least[1]})
+            ends = {"most_after": most[0], "most": most[1], "least_after": least[0], "least": least[1]}
+            yield Finding("interaction", about, {"change": change, **ends})
 
 
 def _orders(rungs: Rungs, so_far: tuple[frozenset[str], ...]) -> Iterator[tuple[frozenset[str], ...]]:
@@ -140,15 +144,20 @@ def _order(measured: Measured, about: Subject, order: tuple[frozenset[str], ...]
     last = rungs[order[-1]]
     product, _ = measured.factor(rungs[frozenset()], last)
     slower = whole.verdict is Verdict.SLOWER and (whole.ratio or 0) > 1
-    logs = [
-        None if end is None or not slower else math.log(end) / math.log(whole.ratio or math.e)
-        for end in ((product.value, product.low, product.high) if product else (None, None, None))
-    ]
-    changes = (name(after - before) for before, after in pairwise(order))
-    share = dict(zip(("share", "share_low", "share_high"), logs, strict=True))
-    left = {"left": last.estimate, "left_verdict": last.verdict}
-    return Finding("order", about, {"changes": ", then ".join(changes), "product": product, **share, **left})
 
+    def share(end: float | None) -> float | None:
+        return math.log(end) / math.log(whole.ratio or math.e) if end is not None and slower else None
 
-def _ratio(row: Row) -> dict[str, Estimate | Verdict | None]:
-    return {"ratio": row.estimate, "verdict": row.verdict}
+    return Finding(
+        "order",
+        about,
+        {
+            "changes": ", then ".join(name(after - before) for before, after in pairwise(order)),
+            "product": product,
+            "share": share(product.value) if product else None,
+            "share_low": share(product.low) if product else None,
+            "share_high": share(product.high) if product else None,
+            "left": last.estimate,
+            "left_verdict": last.verdict,
+        },
+    )

@@ -10,7 +10,7 @@ from functools import lru_cache
 from packaging.version import InvalidVersion, Version
 
 from repro import stats
-from repro.model import Estimate, Settings, Subject, Verdict
+from repro.model import Estimate, Finding, Settings, Subject, Verdict
 from repro.results.columns import Row, read_asked
 from repro.results.tables import Tables, blocks_of
 
@@ -73,6 +73,11 @@ def subject(row: Row) -> Subject:
     return Subject(row.machine, row.comparison, row.experiment, row.condition)
 
 
+def value_of(one: Finding, name: str) -> float:
+    """The value of an estimate of the finding; 0 where there is none."""
+    return one.figures[name].value if one.figures[name] else 0.0
+
+
 @lru_cache
 def asked(text: str | None) -> Settings:
     """The settings that a cell says; what is none asks for nothing."""
@@ -91,6 +96,11 @@ def overrides(row: Row) -> dict[str, str]:
 def is_single(row: Row) -> bool:
     """Whether it is one registration of the executable against one of the API."""
     return not row.strategy and (row.base_path, row.other_path) == ("cli", "api") and row.ratio is not None
+
+
+def is_batch(row: Row) -> bool:
+    """Whether a trial is more than one registration."""
+    return bool(row.strategy) and (row.jobs, row.registrations) != (1, 1)
 
 
 def is_posted(row: Row) -> bool:

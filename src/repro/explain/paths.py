@@ -5,14 +5,15 @@ from __future__ import annotations
 import enum
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from repro.explain.advice import AS_GOOD
-from repro.explain.measured import Measured, asked
+from repro.explain.measured import Measured, asked, is_batch
 from repro.model import Finding, Subject
 from repro.results.columns import Row, TrialRow
 from repro.results.tables import Tables
 
-Figures = dict[str, float | int | str | None]
+Figures = dict[str, Any]
 EXPERIMENT = "paths"
 _FIGURES = ("one_s", "first_s", "bytes", "overrides", "many_s", "jobs", "many_bytes", "many_overrides")
 
@@ -45,29 +46,25 @@ def find(measured: Measured, tables: Tables) -> Iterator[Finding]:
     """
     memory = _memory(tables.trials)
     loads = {(one.machine, one.build): one.first_object_s for one in tables.builds}
-    newest: dict[str, dict[Way, Figures]] = {}
-    about: dict[str, Subject] = {}
+    newest: dict[str, tuple[Subject, dict[Way, Figures]]] = {}
     for (machine, pair), rows in measured.pairs():
         its = [row for row in rows if row.base_path == "cli" and row.base_median_s and row.other_median_s]
-        found = _one_job([row for row in its if _is_one_job(row)], loads)
-        for way, figures in _many_jobs([row for row in its if not _is_one_job(row)], memory).items():
+        found = _one_job([row for row in its if not is_batch(row)], loads)
+        for way, figures in _many_jobs([row for row in its if is_batch(row)], memory).items():
             found[way] = {**found.get(way, {}), **figures}
         if len(found) > 1:
-            newest[machine], about[machine] = found, Subject(machine, pair)
-    for machine, ways in newest.items():
+            newest[machine] = Subject(machine, pair), found
+    for about, ways in newest.values():
         for way in Way:
             if way in ways:
-                yield Finding("way", about[machine], {"way": way, **dict.fromkeys(_FIGURES), **ways[way]})
+                yield Finding("way", about, {"way": way, **dict.fromkeys(_FIGURES), **ways[way]})
         for use in Use:
-            known = {
-                way: figure for way in Way if isinstance(figure := ways.get(way, {}).get(use), float) and figure > 0
-            }
+            known = {way: figure for way in Way if (figure := ways.get(way, {}).get(use) or 0.0) > 0}
             if len(known) > 1:
                 least = min(known.values())
                 picked = next(way for way, figure in known.items() if figure <= least * AS_GOOD)
-                yield Finding(
-                    "pick", about[machine], {"use": use.name.lower(), "way": picked, "seconds": known[picked]}
-                )
+                figures = {"use": use.name.lower(), "way": picked, "seconds": known[picked]}
+                yield Finding("pick", about, figures)
 
 
 def _one_job(rows: Sequence[Row], loads: Mapping[tuple[str, str], float | None]) -> dict[Way, Figures]:
@@ -78,7 +75,7 @@ def _one_job(rows: Sequence[Row], loads: Mapping[tuple[str, str], float | None])
     """
     by_group: dict[tuple[str, int | None], dict[Way, Figures]] = defaultdict(dict)
     for row in sorted(rows, key=lambda one: asked(one.other_asked).by != "method"):
-        found, way = by_group[row.experiment, row.machine_threads], _single_way(row)
+        found, way = by_group[row.experiment, row.machine_threads], _way(row)
         if way is None or asked(row.base_asked).threads == "default":
             continue
         base_s, other_s = row.base_median_s, row.other_median_s or 0.0
@@ -109,36 +106,23 @@ def _many_jobs(rows: Sequence[Row], memory: Mapping[tuple[str, ...], int]) -> di
     for row in rows:
         if (row.transform, row.size_px, row.overrides) != most[0][0]:
             continue
-        for side, way, wall in (
-            ("base", Way.EXECUTABLE, row.base_median_s),
-            ("other", _batch_way(row), row.other_median_s),
-        ):
+        arms = ("base", Way.EXECUTABLE, row.base_median_s), ("other", _way(row), row.other_median_s)
+        for side, way, wall in arms:
             each = (wall or 0.0) / (row.registrations or row.jobs or 1)
-            before = found.get(way, {}).get("many_s") if way else None
-            if way and (not isinstance(before, float) or each < before):
+            if way and (way not in found or each < found[way]["many_s"]):
                 used = memory.get((row.machine, row.comparison, row.experiment, row.condition, side))
-                its = {"many_s": each, "jobs": row.jobs, "many_bytes": used, "many_overrides": row.overrides}
-                found[way] = its
+                found[way] = {"many_s": each, "jobs": row.jobs, "many_bytes": used, "many_overrides": row.overrides}
     return found
 
 
-def _is_one_job(row: Row) -> bool:
-    return not row.strategy or (row.jobs, row.registrations) == (1, 1)
-
-
-def _single_way(row: Row) -> Way | None:
+def _way(row: Row) -> Way | None:
     settings = asked(row.other_asked)
-    if row.strategy:
-        return _batch_way(row)
     if row.other_path == "sitk":
         return Way.SIMPLEITK
-    if row.other_path != "api" or settings.threader:
+    if row.other_path != "api":
+        return None
+    if row.strategy:
+        return {"pool": Way.POOL, "threads": Way.CURED}.get(row.strategy)
+    if settings.threader:
         return None
     return Way.CURED if settings.by == "method" and settings.threads != "default" else Way.POSTED
-
-
-def _batch_way(row: Row) -> Way | None:
-    if row.other_path == "sitk":
-        return Way.SIMPLEITK
-    by_strategy = {"pool": Way.POOL, "threads": Way.CURED}
-    return by_strategy.get(row.strategy or "") if row.other_path == "api" else None

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from repro.explain.ladder import COMPLETES, MOST_PLACES, Rungs, rungs_of
+from repro.explain.ladder import MOST_PLACES, Rungs, rungs_of
 from repro.explain.measured import MATTERS, Measured, asked, is_posted, is_single, is_told, overrides, subject
 from repro.model import Estimate, Finding
 from repro.results.columns import Row
@@ -26,7 +26,7 @@ class Answer(enum.StrEnum):
 def find(measured: Measured) -> Iterator[Finding]:
     """`threader`, `same_units`, `memory`, `peaks`, `seen_threads`, `jacobian` and `untold`, by machine and pair."""
     for _, rows in islice(measured.pairs(), MOST_PLACES):
-        ladders = {experiment: _ladder(rows, experiment) for experiment in ("causes", "causes-own")}
+        ladders = {experiment: rungs_of(rows, experiment) for experiment in ("causes", "causes-own")}
         yield from _threader(measured, ladders["causes"])
         yield from _same_units(rows)
         yield from _memory(measured, ladders["causes"])
@@ -40,10 +40,6 @@ def answer(factor: Estimate | None) -> Answer:
     if factor is None or factor.low is None or factor.high is None or factor.interval != "interval":
         return Answer.UNKNOWN
     return Answer.YES if factor.low > MATTERS else Answer.NO if factor.high < MATTERS else Answer.UNCLEAR
-
-
-def _ladder(rows: Sequence[Row], experiment: str) -> Rungs:
-    return rungs_of([row for row in rows if COMPLETES.get(row.experiment, row.experiment) == experiment])
 
 
 def _factor(measured: Measured, kind: str, first: Row, second: Row, **more: str | int | None) -> Finding:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby, pairwise
 
-from repro.explain.measured import Measured, is_posted, is_told, version_key
-from repro.model import Estimate, Finding, Subject
+from repro.explain.measured import Measured, is_posted, is_told, value_of, version_key
+from repro.model import Finding, Subject
 from repro.results.columns import Row
 
 EXPERIMENT = "releases"
@@ -18,36 +18,40 @@ CHANGED = 1.5
 
 def find(measured: Measured) -> Iterator[Finding]:
     """`release` for each of a machine, oldest first, then `stretch`es of slow and other releases, and `change`s."""
-    by_machine: dict[str, list[tuple[Row | None, Row | None]]] = {}
-    for place, rows in measured.rows.items():
-        its = [row for row in rows.values() if row.experiment == EXPERIMENT and row.other_path == "api"]
-        if its:
-            posted = next((row for row in its if is_posted(row)), None)
-            told = next((row for row in its if is_told(row)), None)
-            by_machine.setdefault(place[0], []).append((posted, told))
-    for machine, both in by_machine.items():
-        found = [one for posted, told in both if (one := _release(measured, machine, posted, told))]
-        found.sort(key=lambda one: version_key(str(one.figures["version"])))
-        yield from found
-        known = [one for one in found if _factor(one)]
-        for n, (slow, group) in enumerate(groupby(known, key=lambda one: _factor(one) >= SLOW)):
-            stretch = list(group)
-            factors = [_factor(one) for one in stretch]
-            ends = {"first": stretch[0].figures["version"], "last": stretch[-1].figures["version"]}
-            reach = {"low": min(factors), "high": max(factors)}
-            oldest = "yes" if n == 0 else "no"
+    found = [one for rows in measured.rows.values() if (one := _release(measured, rows.values()))]
+    found.sort(key=lambda one: (one.subject.machine, version_key(one.figures["version"])))
+    for machine, group in groupby(found, key=lambda one: one.subject.machine):
+        its = list(group)
+        yield from its
+        known = [one for one in its if value_of(one, "factor")]
+        for n, (slow, alike) in enumerate(groupby(known, key=lambda one: value_of(one, "factor") >= SLOW)):
+            stretch = list(alike)
+            factors = [value_of(one, "factor") for one in stretch]
             yield Finding(
-                "stretch", Subject(machine), {"slow": "yes" if slow else "no", "oldest": oldest, **ends, **reach}
+                "stretch",
+                Subject(machine),
+                {
+                    "slow": "yes" if slow else "no",
+                    "oldest": "yes" if n == 0 else "no",
+                    "first": stretch[0].figures["version"],
+                    "last": stretch[-1].figures["version"],
+                    "low": min(factors),
+                    "high": max(factors),
+                },
             )
         for older, newer in pairwise(known):
-            change = _factor(newer) / _factor(older)
+            change = value_of(newer, "factor") / value_of(older, "factor")
             if max(change, 1 / change) >= CHANGED:
                 names = ("version", "factor", "units", "threader")
                 before = {f"{name}_before": older.figures[name] for name in names}
                 yield Finding("change", Subject(machine), {**before, **{name: newer.figures[name] for name in names}})
 
 
-def _release(measured: Measured, machine: str, posted: Row | None, told: Row | None) -> Finding | None:
+def _release(measured: Measured, rows: Iterable[Row]) -> Finding | None:
+    """The posted call in a release, as posted and told its threads; of other comparisons nothing."""
+    its = [row for row in rows if row.experiment == EXPERIMENT and row.other_path == "api"]
+    posted = next((row for row in its if is_posted(row)), None)
+    told = next((row for row in its if is_told(row)), None)
     row = posted or told
     if row is None:
         return None
@@ -61,9 +65,4 @@ def _release(measured: Measured, machine: str, posted: Row | None, told: Row | N
         "threader": row.other_threader,
         "units": posted.other_work_units if posted else None,
     }
-    return Finding("release", Subject(machine, row.comparison, EXPERIMENT), figures)
-
-
-def _factor(release: Finding) -> float:
-    factor = release.figures["factor"]
-    return factor.value if isinstance(factor, Estimate) else 0.0
+    return Finding("release", Subject(row.machine, row.comparison, EXPERIMENT), figures)
