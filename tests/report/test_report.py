@@ -20,6 +20,7 @@ from repro.explain.find import find
 from repro.model import Reason, Status, Verdict
 from repro.report import charts, curve_sections, markdown, report, sections
 from repro.report.first import First, first_screen
+from repro.report.material import Section
 from repro.report.report import compose
 from repro.report.text import explain_lines
 from repro.results import tables as tables_files
@@ -122,6 +123,14 @@ def screen(tables: Tables) -> First:
     return first_screen(tables, find(tables))
 
 
+def measured(made: report.Report) -> list[Section]:
+    return [one for one in made.sections if not one.command]
+
+
+def missing(made: report.Report) -> set[str]:
+    return {one.name for one in made.sections if one.command}
+
+
 def test_the_first_screen_says_how_much_why_and_what_to_type() -> None:
     first = composed("full").first
     assert first.title == (
@@ -178,6 +187,16 @@ def test_of_the_ways_stands_what_was_measured() -> None:
     assert note == "Figures of many jobs are of another registration: MaximumNumberOfIterations=50."
 
 
+def test_one_job_of_the_pool_is_no_point_among_its_many_jobs() -> None:
+    pool = Case(
+        experiment="paths", condition="pool", other="method:2+Pool", strategy="pool", jobs=1, machine_threads=28
+    )
+    made = compose(made_up.made(pairs=made_up.PAIRS[:1], cases=[*made_up.MORE, pool]))
+    (section,) = (one for one in made.sections if one.name == "many-jobs")
+    assert {row[1].text for row in section.tables[0].rows} == {"parallel"}
+    assert "many-jobs" in missing(compose(made_up.made(pairs=made_up.PAIRS[:1], cases=[pool])))
+
+
 def test_it_is_said_who_holds_pythons_lock() -> None:
     tables = made_up.made(pairs=made_up.PAIRS[:1])
     api = next(one for one in tables.builds if one.build.startswith("api"))
@@ -185,7 +204,7 @@ def test_it_is_said_who_holds_pythons_lock() -> None:
         dataclasses.replace(api, lock_ticks=1, lock_ticks_expected=1996),
         dataclasses.replace(api, build="sitk:3.0.0a1", lock_ticks=1815, lock_ticks_expected=2450),
     ]
-    (section,) = (one for one in compose(Tables(tables.rows, [], builds)).sections if one.name == "inspected")
+    (section,) = (one for one in measured(compose(Tables(tables.rows, [], builds))) if one.name == "inspected")
     assert section.sentence == (
         "Python's lock during a registration: itk-elastix holds it (1 of 1,996 ticks) and SimpleITK releases it "
         "(1,815 of 2,450)."
@@ -247,7 +266,7 @@ def test_results_that_differ_for_no_reason_are_warned_of() -> None:
 
 def test_a_ratio_stands_with_its_verdict_wherever_it_stands(pages: dict[str, str]) -> None:
     made = composed("full")
-    for section in made.sections:
+    for section in measured(made):
         for table in section.tables:
             if "ratio" in table.heads:
                 assert "verdict" in table.heads
@@ -268,22 +287,20 @@ def test_a_metric_without_histograms_gets_no_word_of_bins() -> None:
 
 
 def test_questions_without_data_are_one_list_with_their_commands(pages: dict[str, str]) -> None:
-    made = composed("quick")
-    assert {one.name for one in made.missing} >= {"causes", "jacobian", "releases", "many-jobs", "three-d"}
-    assert all(one.command for one in made.missing)
+    assert missing(composed("quick")) >= {"causes", "jacobian", "releases", "many-jobs", "three-d"}
     words = re.sub("<[^>]+>", "", pages["quick"])
     assert "--experiment transforms" in words
     assert "bench --experiment releases" in words
 
 
 def test_every_question_that_was_measured_has_a_chart_a_sentence_and_a_table() -> None:
-    made = composed("full")
-    names = {one.name for one in made.sections}
+    found = measured(composed("full"))
+    names = {one.name for one in found}
     assert names >= {
         *("posted", "causes", "threader", "memory", "threads", "jacobian", "untold", "scaling", "releases", "ways"),
         *("many-jobs", "inspected", "reported", "trust", "machines"),
     }
-    for one in made.sections:
+    for one in found:
         assert one.sentence, one.name
         assert one.tables, one.name
         assert one.chart or one.name == "machines", one.name
@@ -291,7 +308,7 @@ def test_every_question_that_was_measured_has_a_chart_a_sentence_and_a_table() -
 
 def test_experiments_of_the_users_own_have_a_section() -> None:
     tables = made_up.made(pairs=made_up.PAIRS[:1], cases=[Case(experiment="mine", condition="c")])
-    assert "Experiment mine" in [one.title for one in compose(tables).sections]
+    assert "Experiment mine" in [one.title for one in measured(compose(tables))]
 
 
 def test_machines_stand_beside_each_other_under_short_names(pages: dict[str, str]) -> None:
@@ -450,4 +467,4 @@ def test_many_machines_pairs_and_conditions_are_not_too_many() -> None:
 
 @pytest.mark.usefixtures("undrawn")
 def test_sections_that_hold_no_rows_are_all_missing() -> None:
-    assert {one.name for one in composed("empty").missing} >= {one.name for one in sections.QUESTIONS}
+    assert missing(composed("empty")) >= {one.name for one in sections.QUESTIONS}

@@ -9,8 +9,8 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any, TypeGuard
@@ -60,8 +60,6 @@ _STYLE: Any = {
     "ytick.labelcolor": MUTED,
     "figure.facecolor": "none",
     "lines.linewidth": 1.8,
-    "lines.markersize": 6,
-    "path.simplify": True,
 }
 
 
@@ -155,7 +153,7 @@ def rows(name: str, title: str, lines: Sequence[Line], axis: Axis, series: Seque
         ends += [end for row in lines for end in row.floor or () if drawable(end)]
         _log(axes, "x", [*((0.9, 1.1) if one else ()), *ends])
         axes.set_xlabel(axis.label)
-        by_look: dict[tuple[str, int | None, bool], list[tuple[float, Mark]]] = {}
+        by_look: dict[tuple[str, int | None, bool], list[tuple[float, Mark]]] = defaultdict(list)
         for y, row in enumerate(lines):
             _label(axes, y, row.label, row.said, heading=not row.marks)
             if row.floor and all(map(drawable, row.floor)):
@@ -165,12 +163,10 @@ def rows(name: str, title: str, lines: Sequence[Line], axis: Axis, series: Seque
             shown = [m for m in row.marks if drawable(m.value)]
             for n, m in enumerate(shown):
                 offset = 0.0 if len(shown) == 1 else 0.26 * (n / (len(shown) - 1) - 0.4)
-                by_look.setdefault((m.tone if m.series is None else "", m.series, m.tone in _HOLLOW), []).append(
-                    (y + offset, m)
-                )
+                by_look[m.tone if m.series is None else "", m.series, m.tone in _HOLLOW].append((y + offset, m))
         for (tone, number, hollow), marks in by_look.items():
-            colour = TONES.get(tone, INK) if number is None else SERIES[number % len(SERIES)]
-            _marks(axes, marks, colour, MARKERS[(number or 0) % len(MARKERS)], hollow)
+            look = _look(number or 0) | ({"color": TONES.get(tone, INK)} if number is None else {})
+            _marks(axes, marks, look, hollow)
         _legend(figure, series)
 
     labels = ", ".join(line(row.label, 60) for row in lines[:12])
@@ -185,7 +181,7 @@ def curves(name: str, title: str, found: Sequence[Curve], x: Axis, y: Axis) -> s
         height = figure.get_figheight() * _PX
         low = 64 if x.ticks else 48
         axes = figure.add_axes((0.13, low / height, 0.84, (height - low - legend - 10) / height))
-        points = [point for one in found for point in one.points if all(map(drawable, (point[1],)))]
+        points = [point for one in found for point in one.points if drawable(point[1])]
         _log(axes, "y", [value for _, value in points])
         if x.ticks:
             axes.set_xticks(list(x.ticks), list(x.ticks.values()), rotation=40, ha="right", rotation_mode="anchor")
@@ -195,10 +191,9 @@ def curves(name: str, title: str, found: Sequence[Curve], x: Axis, y: Axis) -> s
         axes.set_ylabel(y.label)
         for one in found:
             its = [point for point in one.points if drawable(point[1]) and (x.ticks or drawable(point[0]))]
-            colour, marker = SERIES[one.series % len(SERIES)], MARKERS[one.series % len(MARKERS)]
-            hollow = PAPER if one.dashed else colour
-            axes.plot(*zip(*its, strict=True), color=colour, marker=marker, markerfacecolor=hollow,
-                      linestyle="--" if one.dashed else "-") if its else None  # fmt: skip
+            dashed: dict[str, Any] = {"linestyle": "--", "markerfacecolor": PAPER} if one.dashed else {}
+            if its:
+                axes.plot(*zip(*its, strict=True), **_look(one.series), **dashed)
         _legend(figure, [one.label for one in found], [one.series for one in found])
 
     description = f"{y.label} against {x.label}: {', '.join(line(one.label, 60) for one in found)}."
@@ -211,6 +206,10 @@ def drawable(value: float | None) -> TypeGuard[float]:
 
 
 # ---- parts of a chart
+
+
+def _look(series: int) -> dict[str, Any]:
+    return {"color": SERIES[series % len(SERIES)], "marker": MARKERS[series % len(MARKERS)]}
 
 
 def _rows(figure: Figure, number: int, above_px: float = 8) -> Axes:
@@ -226,28 +225,22 @@ def _rows(figure: Figure, number: int, above_px: float = 8) -> Axes:
 def _label(axes: Axes, y: int, label: str, said: str, *, heading: bool = False) -> None:
     """The label above a row, and at its right what the row says."""
     clear = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.5}
-    place: dict[str, Any] = {
-        "y": y - 0.44,
-        "va": "center",
-        "zorder": 5,
-        "transform": axes.get_yaxis_transform(),
-        "bbox": clear,
-    }
+    across = axes.get_yaxis_transform()
+    place: dict[str, Any] = {"y": y - 0.44, "va": "center", "zorder": 5, "transform": across, "bbox": clear}
     room = 58 - len(said)
     axes.text(0, s=line(label, room), ha="left", weight="bold" if heading else "normal", **place)
     if said and said != UNKNOWN:
         axes.text(1, s=said, ha="right", color=MUTED, **place)
 
 
-def _marks(axes: Axes, marks: Sequence[tuple[float, Mark]], colour: str, marker: str, hollow: bool) -> None:
+def _marks(axes: Axes, marks: Sequence[tuple[float, Mark]], look: dict[str, Any], hollow: bool) -> None:
     """All marks of one look at once: an artist a mark takes matplotlib seconds."""
     reach = [(y, m.low, m.high) for y, m in marks if drawable(m.low) and drawable(m.high) and m.low < m.high]
     if reach:
         ys, lows, highs = zip(*reach, strict=True)
-        axes.hlines(ys, lows, highs, colors=colour, linewidth=1.8)
+        axes.hlines(ys, lows, highs, colors=look["color"], linewidth=1.8)
     x, y = [m.value for _, m in marks], [at for at, _ in marks]
-    face = PAPER if hollow else colour
-    axes.plot(x, y, marker=marker, color=colour, markerfacecolor=face, linestyle="none")
+    axes.plot(x, y, **look, markerfacecolor=PAPER if hollow else look["color"], linestyle="none")
 
 
 def _log(axes: Axes, which: str, values: Sequence[float]) -> None:
@@ -275,12 +268,9 @@ def _legend_px(labels: Sequence[str]) -> float:
 def _legend(figure: Figure, labels: Sequence[str], series: Sequence[int] = ()) -> None:
     if not labels:
         return
-    numbers = series or range(len(labels))
-    handles = [
-        figure.axes[0].plot([], [], color=SERIES[n % len(SERIES)], marker=MARKERS[n % len(MARKERS)], linestyle="none",
-                            label=line(label, 30))[0]
-        for n, label in zip(numbers, labels, strict=True)
-    ]  # fmt: skip
+    handles: list[Any] = []
+    for n, label in zip(series or range(len(labels)), labels, strict=True):
+        handles += figure.axes[0].plot([], [], linestyle="none", label=line(label, 30), **_look(n))
     place: dict[str, Any] = {"loc": "upper left", "ncols": _columns(labels), "borderaxespad": 0, "frameon": False}
     figure.legend(handles=handles, handletextpad=0.3, columnspacing=1, **place)
 
@@ -288,15 +278,9 @@ def _legend(figure: Figure, labels: Sequence[str], series: Sequence[int] = ()) -
 # ---- SVG
 
 
-@contextmanager
-def _style(name: str) -> Iterator[None]:
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
-        yield
-
-
 def _svg(name: str, title: str, description: str, height_px: float, draw: Callable[[Figure], None]) -> str:
     """The drawing as an element of the page, with its title and description for screen readers."""
-    with _style(name):
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
         figure = Figure(figsize=(WIDTH_PX / _PX, height_px / _PX), dpi=_PX)
         draw(figure)
         written = io.StringIO()

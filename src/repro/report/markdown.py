@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from repro.report.first import First, Table
+from repro.report.first import First
+from repro.report.material import Table
 from repro.report.sentences import judged
 from repro.text import line, printable
 
@@ -14,7 +15,7 @@ _ZERO_WIDTH = "\N{ZERO WIDTH SPACE}"
 """Keeps names of people, issues and addresses from becoming links."""
 
 
-def document(first: First, ways: Table | None) -> str:
+def document(first: First, ways: Table) -> str:
     """The sentence, the table, the ladder of the worst pair, what to do, machine and method.
 
     Of a comparison of builds it is under 40 lines.
@@ -31,8 +32,7 @@ def document(first: First, ways: Table | None) -> str:
         lines += [prose(first.do), ""]
     if first.code:
         lines += ["```python", *(printable(one) for one in first.code), "```", ""]
-    if ways and ways.rows:
-        lines += [*table(ways), ""]
+    lines += [*table(ways), ""] if ways.rows else []
     lines += [prose(first.note), ""] if first.note else []
     lines += [escape(first.where), "", "The rest is in report.html and comparison.csv beside this file."]
     return "\n".join(lines) + "\n"

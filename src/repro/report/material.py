@@ -1,17 +1,16 @@
-"""What the sections are made of, and the parts that they share."""
+"""What the sections are made of: tables, the rows and findings to choose from, and the parts that they share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple, TypeVar
 
-from repro.explain.measured import Measured
-from repro.model import Estimate, Finding, Status, Verdict
+from repro.explain.measured import Measured, value_of
+from repro.model import Finding, Status, Verdict
 from repro.report import charts, sentences
 from repro.report.charts import Line, mark
-from repro.report.first import Cell, Table, worst
-from repro.report.sentences import say
 from repro.results.columns import Row
 from repro.results.tables import Tables
 from repro.text import UNKNOWN, estimate, line, ratio, seconds
@@ -21,8 +20,53 @@ MOST_LINES = 14
 MOST_MARKS = 12
 """Marks of a line."""
 MOST_ROWS = 60
-"""Rows of a table of a section; comparison.csv has them all."""
-MOST_SENTENCES = 16
+"""Rows of a table; comparison.csv has them all."""
+MOST_SENTENCES = 17
+
+T = TypeVar("T")
+
+
+class Cell(NamedTuple):
+    """One cell of a table."""
+
+    text: str
+    tone: str = ""
+    """A verdict, ``bad``, ``long`` or ``code``: its look in the page, never the only carrier of a meaning."""
+    small: str = ""
+    """Words under the figure: its interval and verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table; the first cell of a row is its head."""
+
+    caption: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    figures: frozenset[int]
+    """Columns of figures, which stand to the right."""
+    note: str = ""
+
+
+def table(
+    caption: str,
+    items: Sequence[T],
+    columns: Mapping[str, Callable[[T], Cell | str]],
+    figures: Collection[str] = (),
+    note: str = "",
+) -> Table:
+    """A row an item, at most MOST_ROWS; ``figures`` are the heads of the columns of figures."""
+    rows = []
+    for one in items[:MOST_ROWS]:
+        cells = [cell(one) for cell in columns.values()]
+        rows.append(tuple(Cell(cell) if isinstance(cell, str) else cell for cell in cells))
+    to_the_right = frozenset(n for n, head in enumerate(columns) if head in figures)
+    return Table(caption, tuple(columns), tuple(rows), to_the_right, note)
+
+
+def cut(number: int) -> str:
+    """How many rows a table of so many leaves out."""
+    return f"{number - MOST_ROWS:,} more are in comparison.csv." if number > MOST_ROWS else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +76,18 @@ class Section:
     name: str
     """Anchor of the heading."""
     title: str
+    command: str = ""
+    """What measures it; only of a section without data."""
     sentence: str = ""
     chart: str = ""
     """SVG."""
+    tables: tuple[Table, ...] = ()
     details: tuple[str, ...] = ()
     """Further sentences, behind the disclosure."""
-    tables: tuple[Table, ...] = ()
-    command: str = ""
-    """What measures it; only of a section without data."""
+
+    def filled(self, said: Sequence[str], chart: str, *tables: Table) -> Section:
+        """The section with its data; the first sentence stands above the chart."""
+        return Section(self.name, self.title, "", said[0] if said else "", chart, tables, tuple(said[1:]))
 
 
 @dataclass(frozen=True)
@@ -50,7 +98,7 @@ class Material:
     measured: Measured
     findings: Sequence[Finding]
 
-    def said(self, *kinds: str) -> list[Finding]:
+    def found(self, *kinds: str) -> list[Finding]:
         """The findings of these kinds, those of the worst pair first."""
         pairs = [one for one in self.findings if one.kind == "pair"]
         top = worst(pairs).subject if pairs else None
@@ -59,6 +107,16 @@ class Material:
             found,
             key=lambda one: not top or (one.subject.machine, one.subject.comparison) != (top.machine, top.comparison),
         )
+
+    def said(self, findings: Sequence[Finding]) -> list[str]:
+        """The findings as sentences, each after what it is about."""
+        return [self.about(one) + sentences.say(one) for one in findings[:MOST_SENTENCES]]
+
+    def about(self, one: Finding) -> str:
+        """The pair, and of several machines the machine, before a sentence."""
+        name = line(one.subject.comparison, 40) if one.subject.comparison else ""
+        where = f"{name}{self.at(one.subject.machine)}".removeprefix(", ")
+        return f"{where}: " if where else ""
 
     def rows(self, wanted: Callable[[Row], bool]) -> list[Row]:
         """The rows with a ratio that are wanted, by pair, experiment and condition."""
@@ -80,20 +138,9 @@ class Material:
         return f"{line(row.comparison, 34)} {line(row.experiment, 20)} {line(row.condition, 24)}{self.at(row.machine)}"
 
 
-def first_and_rest(material: Material, findings: Sequence[Finding]) -> tuple[str, tuple[str, ...]]:
-    """The first finding as the sentence, with the pair that it is about, and the others for the details."""
-    said = [about(material, one) + say(one) for one in findings[: MOST_SENTENCES + 1]]
-    return (said[0], tuple(said[1:])) if said else ("", ())
-
-
-def about(material: Material, one: Finding) -> str:
-    """The pair, and of several machines the machine, before a sentence."""
-    name = line(one.subject.comparison, 40) if one.subject.comparison else ""
-    return (
-        f"{name}{material.at(one.subject.machine)}: ".removeprefix(", ")
-        if name or material.at(one.subject.machine)
-        else ""
-    )
+def worst(pairs: Sequence[Finding]) -> Finding:
+    """The pair and machine with the largest posted ratio."""
+    return max(pairs, key=lambda one: max(value_of(one, "many"), value_of(one, "own")))
 
 
 def ratio_chart(name: str, title: str, rows: Sequence[Row]) -> str:
@@ -111,71 +158,38 @@ def ratio_chart(name: str, title: str, rows: Sequence[Row]) -> str:
             for row in its[:MOST_MARKS]
             if row.estimate
         )
-        said = _note(its[0]) if len(its) == 1 else sentences.reach([row.ratio for row in its if row.ratio])
-        lines.append(
-            Line(f"{line(experiment, 24)} {line(condition, 26)}", marks, said, its[0].floor if alone else None)
-        )
+        said = sentences.reach([row.ratio or 0.0 for row in its])
+        if len(its) == 1:
+            said = f"{ratio(its[0].ratio)} {sentences.verdict_words(its[0].verdict)}".strip()
+        label = f"{line(experiment, 24)} {line(condition, 26)}"
+        lines.append(Line(label, marks, said, its[0].floor if alone else None))
     api = all((row.base_path, row.other_path) == ("cli", "api") for row in rows)
     series = () if alone else [line(one, 30) for one in comparisons]
     return charts.rows(f"chart-{name}", title, lines, charts.API_RATIO if api else charts.RATIO, series)
 
 
-def _note(row: Row) -> str:
-    return f"{ratio(row.ratio)} {sentences.verdict_words(row.verdict)}".strip()
-
-
 def ratio_table(material: Material, rows: Sequence[Row]) -> Table:
     """Every ratio of a section."""
-    heads = (
-        "comparison",
-        "experiment",
-        "condition",
-        "base (s)",
-        "other (s)",
-        "ratio",
-        "verdict",
-        "floor",
-        "apart (px)",
-        "status",
+    return table(
+        "Every ratio",
+        rows,
+        {
+            "comparison": lambda row: line(row.comparison, 60) + material.at(row.machine),
+            "experiment": lambda row: line(row.experiment, 40),
+            "condition": lambda row: line(row.condition, 40),
+            "base (s)": lambda row: seconds(row.base_median_s),
+            "other (s)": lambda row: seconds(row.other_median_s),
+            "ratio": lambda row: estimate(row.estimate),
+            "verdict": lambda row: Cell(sentences.verdict_words(row.verdict), row.verdict or Verdict.CANNOT_TELL),
+            "floor": floor,
+            "apart (px)": lambda row: UNKNOWN if row.agreement_px is None else f"{row.agreement_px:.2g}",
+            "status": lambda row: Cell(row.status, "" if row.status in (Status.OK, Status.EXPLAINED) else "bad"),
+        },
+        ("base (s)", "other (s)", "ratio", "floor", "apart (px)"),
+        cut(len(rows)),
     )
-    cells = tuple(
-        (
-            Cell(line(row.comparison, 60) + material.at(row.machine)),
-            Cell(line(row.experiment, 40)),
-            Cell(line(row.condition, 40)),
-            Cell(seconds(row.base_median_s)),
-            Cell(seconds(row.other_median_s)),
-            Cell(estimate(row.estimate)),
-            Cell(sentences.verdict_words(row.verdict), str(row.verdict or Verdict.CANNOT_TELL)),
-            Cell(f"{ratio(row.floor_low)} to {ratio(row.floor_high)}" if row.floor else UNKNOWN),
-            Cell(UNKNOWN if row.agreement_px is None else f"{row.agreement_px:.2g}"),
-            Cell(str(row.status), "" if row.status in (Status.OK, Status.EXPLAINED) else "bad"),
-        )
-        for row in rows[:MOST_ROWS]
-    )
-    return Table("Every ratio", heads, cells, frozenset({3, 4, 5, 7, 8}), cut(len(rows)))
 
 
-def cut(number: int) -> str:
-    """How many rows a table leaves out."""
-    return f"{number - MOST_ROWS:,} more are in comparison.csv." if number > MOST_ROWS else ""
-
-
-def plain_ratios(material: Material, name: str, title: str, rows: Sequence[Row]) -> Section:
-    """A section of ratios of which nothing is said but how many are slower."""
-    verdicts = [row.verdict or Verdict.CANNOT_TELL for row in rows]
-    whose = "the API" if {(row.base_path, row.other_path) for row in rows} == {("cli", "api")} else "the other arm"
-    sentence = sentences.counted_verdicts(verdicts, whose)
-    return Section(name, title, sentence, ratio_chart(name, title, rows), (), (ratio_table(material, rows),))
-
-
-def estimate_of(one: Finding, name: str) -> str:
-    """A figure of a finding, with its interval."""
-    found = one.figures[name]
-    return estimate(found if isinstance(found, Estimate) else None)
-
-
-def number_of(one: Finding, name: str) -> float | None:
-    """A figure of a finding that is a number."""
-    found = one.figures[name]
-    return found if isinstance(found, int | float) else None
+def floor(row: Row) -> str:
+    """The noise floor as a cell says it."""
+    return f"{ratio(row.floor_low)} to {ratio(row.floor_high)}" if row.floor else UNKNOWN

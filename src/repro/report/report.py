@@ -38,14 +38,10 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that the page and the Markdown show."""
+    """What both files show."""
 
     first: First
-    chart: str
-    """SVG of the first screen: the ladder, or of builds the ratios."""
-    sections: tuple[Section, ...]
-    missing: tuple[Section, ...]
-    """Those without data."""
+    sections: list[Section]
     markdown: str
 
 
@@ -63,14 +59,8 @@ def compose(tables: Tables) -> Report:
     by_place = measured(tables)
     findings = find(tables, by_place)
     first = first_screen(tables, findings)
-    found = sections(Material(tables, by_place, findings))
-    return Report(
-        first=first,
-        chart=_chart(first),
-        sections=tuple(one for one in found if not one.command),
-        missing=tuple(one for one in found if one.command),
-        markdown=markdown.document(first, ways_table(findings)),
-    )
+    below = sections(Material(tables, by_place, findings))
+    return Report(first, below, markdown.document(first, ways_table(findings)))
 
 
 def page(made: Report) -> str:
@@ -83,15 +73,17 @@ def page(made: Report) -> str:
         lstrip_blocks=True,
     )
     style = Markup((TEMPLATES / "report.css").read_text(encoding="utf-8"))
-    html = templates.get_template("report.html.j2").render(report=made, style=style, svg=Markup)
+    template = templates.get_template("report.html.j2")
+    html = template.render(first=made.first, chart=_chart(made.first), sections=made.sections, style=style, svg=Markup)
     return html.encode("utf-8", "replace").decode()  # a lone surrogate of a damaged name must not stop the report
 
 
 def _chart(first: First) -> str:
+    """Of the first screen: the ladder, or of builds the ratios."""
     if first.ladder_of and len(first.steps) > 1:
         return charts.steps("chart-first", f"From posted to cured: {first.ladder_of}", first.steps)
     if not first.steps:
         return ""
     lines = [Line(line(label, 50), (mark(found, verdict),)) for label, found, verdict in first.steps]
-    api = bool(first.ladder_of)
-    return charts.rows("chart-first", "Ratio of each condition", lines, charts.API_RATIO if api else charts.RATIO)
+    axis = charts.API_RATIO if first.ladder_of else charts.RATIO
+    return charts.rows("chart-first", "Ratio of each condition", lines, axis)

@@ -12,8 +12,11 @@ from pathlib import Path
 from repro.errors import ConfigError
 from repro.explain.measured import is_posted, overrides
 from repro.paths import REPORTED_CSV, shown
+from repro.report import charts, sentences
+from repro.report.charts import Line, Mark, mark
+from repro.report.material import Cell, Material, Section, table
 from repro.results.columns import Row
-from repro.text import line
+from repro.text import UNKNOWN, estimate, line, ratio, seconds
 
 _POSTED_SIZE = "256x254"
 
@@ -24,7 +27,7 @@ class Reported:
 
     name: str
     step: str
-    """`registration`, or which of several registrations in a row."""
+    """Which of several registrations in a row; empty: it is the only one."""
     reporter: str
     os: str
     cpu: str
@@ -45,7 +48,7 @@ class Reported:
     @property
     def title(self) -> str:
         """What was posted, in a word."""
-        return self.name if self.step in ("", "registration") else f"{self.name}, {self.step}"
+        return f"{self.name}, {self.step}" if self.step else self.name
 
 
 def read(file: Path = REPORTED_CSV) -> tuple[Reported, ...]:
@@ -68,9 +71,10 @@ def _reported(runs: Sequence[dict[str, str]], passed: dict[tuple[str, str], int]
     first = runs[0]
     cli, api = ([float(run[f"{path}_s"]) for run in runs] for path in ("cli", "api"))
     sitk = [float(run["sitk_s"]) for run in runs if run["sitk_s"]]
-    names = ("step", "reporter", "os", "cpu", "itk_elastix", "elastix", "transform", "source")
+    names = ("reporter", "os", "cpu", "itk_elastix", "elastix", "transform", "source")
     return Reported(
         name=first["id"],
+        step="" if first["step"] == "registration" else first["step"],
         **{name: first[name] for name in names},
         machine_threads=passed.get((first["reporter"], first["cpu"])) or None,
         jobs=int(first["jobs"] or 1),
@@ -87,14 +91,43 @@ def nearest(posted: Reported, rows: Iterable[Row]) -> Row | None:
     return min(near, key=lambda row: _distance(posted, row), default=None)
 
 
+def _same_way(posted: Reported, row: Row) -> bool:
+    """Whether the row asks for threads as posted, or runs its jobs in threads of one Python process."""
+    if posted.jobs == 1:
+        return is_posted(row)
+    return row.strategy == "threads" and (row.base_path, row.other_path) == ("cli", "api") and row.ratio is not None
+
+
+def _same_transform(posted: Reported, row: Row) -> bool:
+    steps = (row.transform or "").split(" + ")
+    one_of_them = bool(posted.step) and posted.transform in steps
+    return not posted.transform or steps == [posted.transform] or one_of_them
+
+
+def _distance(posted: Reported, row: Row) -> tuple[float | str, ...]:
+    """What matters most comes first: images, threads that ITK finds, the same work, versions, then the machine."""
+    return (
+        float(abs((row.jobs or 1) - posted.jobs)),
+        float((row.size_px == _POSTED_SIZE) == bool(posted.step)),
+        round(abs(math.log2((posted.machine_threads or 1) / (row.other_threads or 1))), 1),
+        float(bool(overrides(row))),
+        float(row.other != f"api:{posted.itk_elastix}"),
+        float(row.base != f"cli:{posted.elastix}"),
+        float(not row.experiment.startswith("posted")),
+        -float(row.blocks or 0),
+        row.machine,
+        row.comparison,
+    )
+
+
 def differences(posted: Reported, row: Row) -> Iterator[str]:
     """The differences in conditions in words, ours first."""
-    if posted.step not in ("", "registration"):
+    if posted.step:
         yield "other images" if row.size_px != _POSTED_SIZE else "small images, where the post has larger ones"
     elif row.size_px != _POSTED_SIZE:
         yield "other images than the posted ones"
-    for path, version, name in (("other", posted.itk_elastix, "itk-elastix"), ("base", posted.elastix, "elastix")):
-        ours = (getattr(row, path) or "").partition(":")[2]
+    for build, version, name in ((row.other, posted.itk_elastix, "itk-elastix"), (row.base, posted.elastix, "elastix")):
+        ours = (build or "").partition(":")[2]
         if version and ours != version:
             yield f"{name} {line(ours, 30)} instead of {version}"
     if (row.jobs or 1) != posted.jobs:
@@ -107,31 +140,52 @@ def differences(posted: Reported, row: Row) -> Iterator[str]:
         yield f"{line(row.cpu, 60)}, {line(row.platform, 20)} instead of {posted.cpu}, {posted.os}"
 
 
-def _same_way(posted: Reported, row: Row) -> bool:
-    """Whether the row asks for threads as posted, or runs its jobs in threads of one Python process."""
-    if posted.jobs == 1:
-        return is_posted(row)
-    return row.strategy == "threads" and (row.base_path, row.other_path) == ("cli", "api") and row.ratio is not None
-
-
-def _same_transform(posted: Reported, row: Row) -> bool:
-    steps = (row.transform or "").split(" + ")
-    in_a_row = posted.step not in ("", "registration") and posted.transform in steps
-    return not posted.transform or steps == [posted.transform] or in_a_row
-
-
-def _distance(posted: Reported, row: Row) -> tuple[float | str, ...]:
-    """What matters most comes first: images, threads that ITK finds, the same work, versions, then the machine."""
-    one_step = posted.step in ("", "registration")
-    return (
-        float(abs((row.jobs or 1) - posted.jobs)),
-        float((row.size_px == _POSTED_SIZE) != one_step),
-        round(abs(math.log2((posted.machine_threads or 1) / (row.other_threads or 1))), 1),
-        float(bool(overrides(row))),
-        float(row.other != f"api:{posted.itk_elastix}"),
-        float(row.base != f"cli:{posted.elastix}"),
-        float(not row.experiment.startswith("posted")),
-        -float(row.blocks or 0),
-        row.machine,
-        row.comparison,
+def beside_posts(material: Material, empty: Section) -> Section:
+    """Each posted registration beside the measured row that comes nearest to it."""
+    posted, rows = read(), material.rows(lambda row: is_posted(row) or row.strategy == "threads")
+    found = [(one, nearest(one, rows)) for one in posted]
+    lines = [
+        Line(
+            one.title,
+            (Mark(one.ratio, series=1), mark(row.estimate, row.verdict, 0)),
+            f"{ratio(one.ratio)} / {ratio(row.ratio)} {sentences.verdict_words(row.verdict)}",
+        )
+        for one, row in found
+        if row and row.estimate
+    ]
+    if not lines:
+        return empty
+    ends = sentences.reach([one.ratio for one in posted])
+    return empty.filled(
+        [
+            f"The thread reported {ends} times the executable's time; the mark beside each is the nearest condition "
+            "measured here."
+        ],
+        charts.rows("chart-reported", empty.title, lines, charts.API_RATIO, ("measured here", "reported")),
+        table(
+            "Each posted registration and the measured condition that comes nearest",
+            found,
+            {
+                "posted": lambda one: one[0].title,
+                "by": lambda one: f"{line(one[0].reporter, 30)}, {line(one[0].source, 40)}",
+                "executable (s)": lambda one: seconds(one[0].base_s),
+                "API (s)": lambda one: _api_cell(one[0]),
+                "reported": lambda one: ratio(one[0].ratio),
+                "measured": lambda one: _measured_cell(one[1]),
+                "what differs here": lambda one: Cell(_differences(*one), "long"),
+            },
+            ("executable (s)", "API (s)", "reported", "measured"),
+        ),
     )
+
+
+def _api_cell(posted: Reported) -> Cell:
+    return Cell(seconds(posted.other_s), small=f"(SimpleITK {seconds(posted.sitk_s)})" if posted.sitk_s else "")
+
+
+def _measured_cell(row: Row | None) -> Cell:
+    return Cell(estimate(row.estimate), small=sentences.verdict_words(row.verdict)) if row else Cell(UNKNOWN)
+
+
+def _differences(posted: Reported, row: Row | None) -> str:
+    return "; ".join(differences(posted, row)) if row else "nothing like it was run as posted"

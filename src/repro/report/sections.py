@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from repro.explain.measured import BINS, is_posted, is_single, overrides
 from repro.model import Verdict
-from repro.report import curve_sections, fact_sections, sentences
-from repro.report.first import Cell, Table
-from repro.report.material import (
-    MOST_ROWS,
-    Material,
-    Section,
-    estimate_of,
-    first_and_rest,
-    plain_ratios,
-    ratio_chart,
-    ratio_table,
-)
+from repro.report import curve_sections, fact_sections, reported, sentences
+from repro.report.material import Cell, Material, Section, Table, ratio_chart, ratio_table, table
 from repro.results.columns import Row
-from repro.text import command, line
+from repro.text import command, estimate, line
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +19,12 @@ class Question:
 
     name: str
     title: str
-    wanted: Callable[[Row], bool]
     kinds: tuple[str, ...]
     """Kinds of the findings; none: it is only said how many are slower."""
     experiments: tuple[str, ...]
     """What measures it; empty: the main job."""
+    wanted: Callable[[Row], bool]
+    """The rows that it shows."""
 
 
 def _of(*experiments: str) -> Callable[[Row], bool]:
@@ -59,105 +50,97 @@ def _bins(row: Row) -> bool:
 
 
 QUESTIONS = (
-    Question(
-        "posted", "How much slower is the API, run as posted?",
-        _of("posted", "posted-28", "posted-28-told", "quick"), ("pair",), (),
-    ),
-    Question(
-        "causes", "Which setting carries the slowdown?",
-        _ladder, ("ladder", "order", "interaction"), ("causes",),
-    ),
-    Question(
-        "threader", "Is it the thread pool?",
-        _threader, ("threader", "same_units"), ("causes", "causes-orders", "work-units"),
-    ),
-    Question(
-        "memory", "Is it memory or the cache?",
-        lambda row: row.experiment == "causes" and (is_posted(row) or _bins(row)), ("memory", "peaks"), ("causes",),
-    ),
-    Question(
-        "threads", "Is it the number of threads that ITK finds?",
-        _few_changes, ("seen_threads",), ("causes", "causes-own"),
-    ),
-    Question(
-        "jacobian", "Is it the B-spline's Jacobian?",
-        _of("transforms"), ("jacobian", "fewer_bins"), ("transforms",),
-    ),
-    Question(
-        "untold", "Is the executable slow too, where it is told no threads?",
-        _of("untold"), ("untold",), ("untold",),
-    ),
-    Question("three-d", "Is it so in 3-D, with a mask?", _of("three-d"), (), ("three-d",)),
+    Question("posted", "How much slower is the API, run as posted?", ("pair",), (),
+             _of("posted", "posted-28", "posted-28-told", "quick")),
+    Question("causes", "Which setting carries the slowdown?", ("ladder", "order", "interaction"), ("causes",), _ladder),
+    Question("threader", "Is it the thread pool?", ("threader", "same_units"),
+             ("causes", "causes-orders", "work-units"), _threader),
+    Question("memory", "Is it memory or the cache?", ("memory", "peaks"), ("causes",),
+             lambda row: row.experiment == "causes" and (is_posted(row) or _bins(row))),
+    Question("threads", "Is it the number of threads that ITK finds?", ("seen_threads",), ("causes", "causes-own"),
+             _few_changes),
+    Question("jacobian", "Is it the B-spline's Jacobian?", ("jacobian", "fewer_bins"), ("transforms",),
+             _of("transforms")),
+    Question("untold", "Is the executable slow too, where it is told no threads?", ("untold",), ("untold",),
+             _of("untold")),
+    Question("three-d", "Is it so in 3-D, with a mask?", (), ("three-d",), _of("three-d")),
 )  # fmt: skip
+Make = Callable[[Material, Section], Section]
+"""Fills the section; leaves it as it is where there is no data."""
+CURVES: tuple[tuple[str, str, str, Make], ...] = (
+    ("scaling", "How does the time grow with the work units?", "bench --experiment scaling", curve_sections.scaling),
+    ("releases", "Since when is it slow, since when fast?", "bench --experiment releases", curve_sections.releases),
+    ("ways", "What to pick: one job, many jobs, a program that stays?",
+     "bench --experiment paths --experiment parallel", curve_sections.ways),
+    ("many-jobs", "Many jobs at once: how many registrations a minute?", "bench --experiment parallel",
+     curve_sections.many_jobs),
+)  # fmt: skip
+FACTS: tuple[tuple[str, str, str, Make], ...] = (
+    ("inspected", "What does each build do, whatever its release notes say?", "inspect", fact_sections.inspected),
+    ("reported", "What was reported, and what was measured here?", "bench-all", reported.beside_posts),
+    ("trust", "How far can the ratios be trusted?", "bench-all", fact_sections.trust),
+    ("machines", "Where was it measured?", "bench-all", fact_sections.machines),
+)
 ELSEWHERE = ("aa", "releases", "scaling", "paths", "smoke")
 """Experiments that other sections show, and those whose ratios answer nothing."""
 
 
 def sections(material: Material) -> list[Section]:
     """All sections in their order; those without data have a command and nothing else."""
-    return [
-        *(_section(material, one) for one in QUESTIONS),
-        curve_sections.scaling(material),
-        curve_sections.releases(material),
-        curve_sections.ways(material),
-        curve_sections.many_jobs(material),
-        *_others(material),
-        fact_sections.inspected(material),
-        fact_sections.beside_posts(material),
-        fact_sections.trust(material),
-        fact_sections.machines(material),
-    ]
+
+    def made(those: Sequence[tuple[str, str, str, Make]]) -> list[Section]:
+        return [make(material, Section(name, title, command(words))) for name, title, words, make in those]
+
+    return [*(_answered(material, one) for one in QUESTIONS), *made(CURVES), *_others(material), *made(FACTS)]
 
 
-def _section(material: Material, question: Question) -> Section:
-    rows, findings = material.rows(question.wanted), material.said(*question.kinds)
+def _answered(material: Material, question: Question) -> Section:
     words = " ".join(("bench", *(f"--experiment {name}" for name in question.experiments)))
-    if not rows or (question.kinds and not findings):
-        return Section(question.name, question.title, command=command(words if question.experiments else "bench-all"))
+    empty = Section(question.name, question.title, command(words if question.experiments else "bench-all"))
+    rows, said = material.rows(question.wanted), material.said(material.found(*question.kinds))
+    if not rows or (question.kinds and not said):
+        return empty
     if not question.kinds:
-        return plain_ratios(material, question.name, question.title, rows)
-    sentence, details = first_and_rest(material, findings)
-    tables = [ratio_table(material, rows)]
-    if question.name == "causes":
-        tables.append(_steps(material))
-    chart = ratio_chart(question.name, question.title, rows)
-    return Section(question.name, question.title, sentence, chart, details, tuple(tables))
+        return _counted(material, empty, rows)
+    tables = [ratio_table(material, rows), *([_steps(material)] if question.name == "causes" else [])]
+    return empty.filled(said, ratio_chart(question.name, question.title, rows), *tables)
+
+
+def _counted(material: Material, empty: Section, rows: Sequence[Row]) -> Section:
+    """Ratios of which nothing is said but how many are slower."""
+    verdicts = [row.verdict or Verdict.CANNOT_TELL for row in rows]
+    whose = "the API" if {(row.base_path, row.other_path) for row in rows} == {("cli", "api")} else "the other arm"
+    said = sentences.counted_verdicts(verdicts, whose)
+    return empty.filled([said], ratio_chart(empty.name, empty.title, rows), ratio_table(material, rows))
 
 
 def _steps(material: Material) -> Table:
     """What each change does, alone and after others."""
-    rows = tuple(
-        (
-            Cell(line(one.subject.comparison, 40) + material.at(one.subject.machine)),
-            Cell(line(one.subject.experiment, 30)),
-            Cell(sentences.changes(str(one.figures["change"]))),
-            Cell(sentences.changes(str(one.figures["before"]))),
-            Cell(estimate_of(one, "factor"), small=_seen(one.figures["verdict"])),
-        )
-        for one in material.said("step")[:MOST_ROWS]
+    same = {Verdict.NO_DIFFERENCE: "(no difference)"}
+    return table(
+        "What each change divides the ratio by",
+        material.found("step"),
+        {
+            "pair": lambda one: line(one.subject.comparison, 40) + material.at(one.subject.machine),
+            "experiment": lambda one: line(one.subject.experiment, 30),
+            "change": lambda one: sentences.changes(one.figures["change"]),
+            "after": lambda one: sentences.changes(one.figures["before"]),
+            "factor": lambda one: Cell(estimate(one.figures["factor"]), small=same.get(one.figures["verdict"], "")),
+        },
+        ("factor",),
     )
-    heads = ("pair", "experiment", "change", "after", "factor")
-    return Table("What each change divides the ratio by", heads, rows, frozenset({4}))
-
-
-def _seen(verdict: object) -> str:
-    return "(no difference)" if verdict == Verdict.NO_DIFFERENCE else ""
 
 
 def _others(material: Material) -> list[Section]:
     """Comparisons of builds, and experiments that no question above is about, as a user's own."""
 
     def other(row: Row) -> bool:
-        asked = any(one.wanted(row) for one in QUESTIONS)
-        return (
-            row.experiment not in ELSEWHERE
-            and not row.experiment.startswith("causes")
-            and not row.strategy
-            and not asked
-        )
+        shown = row.experiment in ELSEWHERE or row.experiment.startswith("causes") or bool(row.strategy)
+        return not shown and not any(one.wanted(row) for one in QUESTIONS)
 
     found: dict[str, list[Row]] = {}
     for row in material.rows(other):
         title = "How do the builds compare?" if " " in row.comparison else f"Experiment {line(row.experiment, 40)}"
         found.setdefault(title, []).append(row)
-    return [plain_ratios(material, f"other-{n}", *one) for n, one in enumerate(list(found.items())[:12])]
+    shown = list(found.items())[:12]
+    return [_counted(material, Section(f"other-{n}", title), rows) for n, (title, rows) in enumerate(shown)]

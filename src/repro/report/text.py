@@ -7,7 +7,8 @@ import textwrap
 from collections.abc import Iterator
 
 from repro.explain.find import find
-from repro.report.first import First, Table, first_screen
+from repro.report.first import First, first_screen
+from repro.report.material import Table
 from repro.report.sentences import verdict_words
 from repro.results.tables import Tables
 from repro.text import estimate
@@ -38,19 +39,12 @@ def _wrapped(text: str) -> list[str]:
 def _table(table: Table, most: int) -> Iterator[str]:
     if not table.rows:
         return
-    cells = [
-        list(table.heads),
-        *([_said(cell.text, cell.small) for cell in row] for row in table.rows[:most]),
-    ]
+    cells = [list(table.heads), *([f"{cell.text} {cell.small}".strip() for cell in row] for row in table.rows[:most])]
     widths = [max(len(row[n]) for row in cells) for n in range(len(table.heads))]
     for row in cells:
         yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
     if table.note:
         yield from _wrapped(table.note)
-
-
-def _said(text: str, small: str) -> str:
-    return f"{text} {small}" if small else text
 
 
 def _ladder(first: First) -> list[str]:
@@ -61,9 +55,6 @@ def _ladder(first: First) -> list[str]:
     lines = [f"From posted to cured ({first.ladder_of}):"]
     for label, one, verdict in first.steps:
         bar = "#" * max(0, round(_BAR * math.log(max(one.value, 1.0)) / longest))
-        lines.append(
-            (
-                f"  {label.ljust(width)}  {estimate(one)} {verdict_words(verdict)}".ljust(width + 36) + f"  {bar}"
-            ).rstrip()
-        )
+        said = f"  {label.ljust(width)}  {estimate(one)} {verdict_words(verdict)}"
+        lines.append(f"{said.ljust(width + 36)}  {bar}".rstrip())
     return [*lines, ""]
