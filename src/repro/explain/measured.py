@@ -98,11 +98,6 @@ def is_single(row: Row) -> bool:
     return not row.strategy and (row.base_path, row.other_path) == ("cli", "api") and row.ratio is not None
 
 
-def is_batch(row: Row) -> bool:
-    """Whether a trial is more than one registration."""
-    return bool(row.strategy) and (row.jobs, row.registrations) != (1, 1)
-
-
 def is_posted(row: Row) -> bool:
     """Whether both arms are asked as in the post: `-threads`, and NumberOfThreads in the parameter map."""
     base, other = asked(row.base_asked), asked(row.other_asked)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from repro.explain.advice import AS_GOOD
-from repro.explain.measured import Measured, asked, is_batch
+from repro.explain.measured import Measured, asked
 from repro.model import Finding, Subject
 from repro.results.columns import Row, TrialRow
 from repro.results.tables import Tables
@@ -49,8 +49,8 @@ def find(measured: Measured, tables: Tables) -> Iterator[Finding]:
     newest: dict[str, tuple[Subject, dict[Way, Figures]]] = {}
     for (machine, pair), rows in measured.pairs():
         its = [row for row in rows if row.base_path == "cli" and row.base_median_s and row.other_median_s]
-        found = _one_job([row for row in its if not is_batch(row)], loads)
-        for way, figures in _many_jobs([row for row in its if is_batch(row)], memory).items():
+        found = _one_job([row for row in its if not _is_batch(row)], loads)
+        for way, figures in _many_jobs([row for row in its if _is_batch(row)], memory).items():
             found[way] = {**found.get(way, {}), **figures}
         if len(found) > 1:
             newest[machine] = Subject(machine, pair), found
@@ -113,6 +113,11 @@ def _many_jobs(rows: Sequence[Row], memory: Mapping[tuple[str, ...], int]) -> di
                 used = memory.get((row.machine, row.comparison, row.experiment, row.condition, side))
                 found[way] = {"many_s": each, "jobs": row.jobs, "many_bytes": used, "many_overrides": row.overrides}
     return found
+
+
+def _is_batch(row: Row) -> bool:
+    """Whether a trial is more than one registration."""
+    return bool(row.strategy) and (row.jobs, row.registrations) != (1, 1)
 
 
 def _way(row: Row) -> Way | None:

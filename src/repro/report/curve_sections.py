@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from functools import partial
 
-from repro.explain.measured import is_batch, version_key
+from repro.explain import paths
+from repro.explain.measured import version_key
 from repro.model import Finding
 from repro.report import charts
 from repro.report.charts import Axis, Curve, Line, Mark
@@ -154,7 +155,7 @@ def ways(material: Material, empty: Section) -> Section:
 
 def many_jobs(material: Material, empty: Section) -> Section:
     """Registrations a minute against jobs at a time, by strategy; of the last machine and its newest pair."""
-    rows = material.rows(lambda row: is_batch(row) and row.jobs is not None)
+    rows = material.rows(lambda row: bool(row.strategy) and row.jobs is not None and row.experiment != paths.EXPERIMENT)
     if not rows:
         return empty
     points: dict[str, dict[float, float]] = defaultdict(dict)
