@@ -320,10 +320,40 @@ def test_a_warm_up_that_fails_twice_ends_the_condition(world: World) -> None:
 
 def test_the_next_condition_is_measured_where_one_was_given_up(world: World, builds: Path) -> None:
     world.work = made_up.works(builds, conditions=2)
-    failures = iter((True, True))
+    failures = iter((True, False, False, False, True))  # both times that the first condition has its turn
     world.fails = lambda trial: trial.side == "other" and next(failures, False)
     results = world.run(blocks=1).results
-    assert [result.blocks for result in results] == [0, 1]
+    assert {result.work.prepared.condition.name: result.blocks for result in results} == {
+        "condition-1": 0,
+        "condition-2": 1,
+    }
+
+
+def test_conditions_take_turns_so_that_the_blocks_of_one_lie_apart(world: World, builds: Path) -> None:
+    world.work = made_up.works(builds, conditions=2)
+    world.run(blocks=2)
+    assert world.heard.turns == [("condition-1", 0), ("condition-2", 0), ("condition-1", 1), ("condition-2", 1)]
+
+
+def test_a_condition_that_has_enough_leaves_its_turns_to_the_others(world: World, builds: Path) -> None:
+    world.work = made_up.works(builds, conditions=1)
+    world.run(blocks=1)
+    world.work = made_up.works(builds, conditions=2)
+    assert {result.blocks for result in world.run(blocks=2).results} == {2}
+    assert world.heard.turns == [("condition-1", 1), ("condition-2", 0), ("condition-2", 1)]
+
+
+def test_a_stop_in_one_condition_starts_no_block_of_another(world: World, builds: Path) -> None:
+    world.work = made_up.works(builds, conditions=2)
+
+    def seconds(trial: Trial) -> float:
+        world.stop.requested = trial.block == 2
+        return 1.0
+
+    world.seconds = seconds
+    results = world.run(blocks=3).results
+    assert len(world.heard.turns) == 3
+    assert [result.blocks for result in results] == [1, 1], "what was measured of both is told"
 
 
 def test_a_build_that_says_another_version_ends_the_session_and_nothing_of_it_is_kept(world: World) -> None:

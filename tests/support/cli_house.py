@@ -139,4 +139,5 @@ def make(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     monkeypatch.setattr(given, "resolve", lambda name, **_: given._use(house.build(name)))
     monkeypatch.setattr("repro.system.interrupts.listen", lambda stop, say: stops.append(stop))
     monkeypatch.setattr(session, "make_arm", arm)
+    monkeypatch.setattr("repro.results.raw.RESULTS", folder / "own")  # results of this checkout are no part of a test
     return house

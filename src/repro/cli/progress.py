@@ -1,4 +1,4 @@
-"""What is shown while it measures: one line a condition, with a bar, the time left and the last result."""
+"""What is shown while it measures: the time left, the condition whose turn it is, a line for each that is finished."""
 
 from __future__ import annotations
 
@@ -19,17 +19,20 @@ if TYPE_CHECKING:
     from repro.plan.cost import Costs
 
 
+MINUTE_S = 60
+
+
 class Terminal:
-    """The listener of a session. Where there is no terminal it prints one line a finished condition."""
+    """The listener of a session. Where there is no terminal it prints a line a finished condition and the time left."""
 
     def __init__(self, console: Console, work: Sequence[Work], costs: Costs) -> None:
         self._console = console
         self._costs = costs
-        self._waiting = list(work)
         self._of = len(work)
-        self._started = time.monotonic()
+        self._left = {id(one): (one, one.blocks) for one in work}
+        self._took: dict[int, list[float]] = {}
+        self._started = self._said = time.monotonic()
         self._timed = False
-        self._before = 0
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -37,7 +40,9 @@ class Terminal:
             console=console,
             disable=not console.is_terminal,
         )
-        self._task: TaskID | None = None
+        self._total = self._progress.add_task("", total=sum(one.blocks for one in work), result="")
+        self._now: TaskID | None = None
+        self._results: dict[int, str] = {}
 
     def __enter__(self) -> Terminal:
         self._progress.start()
@@ -46,13 +51,16 @@ class Terminal:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def condition_started(self, work: Work, blocks: int) -> None:
-        """Its line appears."""
-        self._waiting = [one for one in self._waiting if one is not work]
-        self._started, self._before = time.monotonic(), blocks
-        self._task = self._progress.add_task(
-            self._name(work), total=work.blocks, completed=blocks, result=self._left(work, blocks)
+    def block_started(self, work: Work, blocks: int) -> None:
+        """The line below the total is that of the condition whose turn it is, with its ratio so far."""
+        self._started = time.monotonic()
+        self._left[id(work)] = (work, work.blocks - blocks)
+        if self._now is not None:
+            self._progress.remove_task(self._now)
+        self._now = self._progress.add_task(
+            self._name(work), total=work.blocks, completed=blocks, result=self._results.get(id(work), "")
         )
+        self._show_total()
 
     def trial_finished(self, work: Work, measurement: Measurement) -> None:
         """A trial that failed is said at once, with what it said last."""
@@ -65,28 +73,34 @@ class Terminal:
 
     def block_finished(self, work: Work, blocks: int, estimate: Estimate | None) -> None:
         """One step of the bar."""
-        if self._task is not None:
-            said = "  ".join(filter(None, (text.estimate(estimate), self._left(work, blocks))))
-            self._progress.update(self._task, completed=blocks, result=said)
+        self._took.setdefault(id(work), []).append(time.monotonic() - self._started)
+        self._left[id(work)] = (work, work.blocks - blocks)
+        self._results[id(work)] = text.estimate(estimate)
+        if self._now is not None:
+            self._progress.update(self._now, completed=blocks, result=self._results[id(work)])
+        self._show_total()
 
     def condition_finished(self, result: ConditionResult) -> None:
-        """Its line keeps the result."""
+        """A line that stays."""
         work = result.work
+        del self._left[id(work)]
         medians = ", ".join(
             f"{work.builds[side].name} {text.seconds(value)} s"
             for side in SIDES
             if (value := result.medians_s.get(side)) is not None
         )
         said = f"{text.estimate(result.estimate)} ({medians})" if medians else "not measured"
-        if self._task is not None:
-            self._progress.update(self._task, total=max(result.blocks, 1), completed=result.blocks, result=said)
-        if not self._console.is_terminal:
-            left = self._left_s()
-            more = f"; {text.duration(left)} left" if left else ""
-            self.say(f"[{self._of - len(self._waiting)}/{self._of}] {self._name(work)}: {said}{more}")
+        self.say(f"[{self._of - len(self._left)}/{self._of}] {self._name(work)}: {said}")
+        self._show_total()
+
+    def pass_finished(self, left: int) -> None:
+        """Without a terminal a long session says once a pass, and at most once a minute, how far it is."""
+        if not self._console.is_terminal and left and time.monotonic() - self._said > MINUTE_S:
+            self.say(f"{text.counted(left, 'condition')} to go on with{self._time_left()}")
 
     def say(self, words: str) -> None:
         """A line of its own, above the bars; once."""
+        self._said = time.monotonic()
         if self._console.is_terminal:
             if tables.first_time(words):
                 self._console.print(text.printable(words), markup=False, highlight=False, soft_wrap=True)
@@ -96,23 +110,28 @@ class Terminal:
     def _name(self, work: Work) -> str:
         return f"{work.comparison.name} {work.experiment_name}/{work.prepared.condition.name}"
 
-    def _left(self, work: Work, blocks: int) -> str:
-        """Of this condition and of all that follow."""
-        rest, own = self._left_s(), self._expected_s(work)
-        if new := blocks - self._before:
-            own = (time.monotonic() - self._started) / new * work.blocks
-        if own is None or rest is None:
-            return ""
-        return f"{text.duration(rest + own * (work.blocks - blocks) / work.blocks)} left"
+    def _show_total(self) -> None:
+        left = sum(blocks for _, blocks in self._left.values())
+        self._progress.update(
+            self._total,
+            description=f"{self._of - len(self._left)} of {text.counted(self._of, 'condition')}",
+            completed=(self._progress.tasks[0].total or 0) - left,
+            result=self._time_left().removeprefix("; "),
+        )
 
-    def _left_s(self) -> float | None:
-        """Seconds of the conditions that have not begun; None where one is not known."""
-        seconds = [self._expected_s(one) for one in self._waiting]
-        return None if None in seconds else sum(filter(None, seconds))
-
-    def _expected_s(self, work: Work) -> float | None:
-        paths = [work.builds[side].build.path for side in SIDES]
-        return self._costs.estimate_s(_place(work), paths, work.blocks, work.rounds)
+    def _time_left(self) -> str:
+        """At most, as a condition may need fewer blocks; empty where nothing is known of one."""
+        seconds = 0.0
+        for work, blocks in self._left.values():
+            if took := self._took.get(id(work)):
+                seconds += blocks * sum(took) / len(took)
+            else:
+                paths = [work.builds[side].build.path for side in SIDES]
+                expected = self._costs.estimate_s(_place(work), paths, blocks, work.rounds)
+                if expected is None:
+                    return ""
+                seconds += expected
+        return f"; {text.duration(seconds)} left" if seconds else ""
 
 
 def _place(work: Work) -> tuple[str, str, str]:

@@ -105,6 +105,7 @@ class Summary:
     """How a session ended."""
 
     results: list[ConditionResult] = field(default_factory=list)
+    """In the order in which they were finished."""
     failed: int = 0
     """Trials that gave no measurement."""
     measured: int = 0
@@ -117,8 +118,8 @@ class Summary:
 class Listener(Protocol):
     """Hears what happens; the terminal is one."""
 
-    def condition_started(self, work: Work, blocks: int) -> None:
-        """A condition begins; so many of its blocks are there from earlier sessions."""
+    def block_started(self, work: Work, blocks: int) -> None:
+        """A block begins; so many of its condition are whole, those of earlier sessions included."""
 
     def trial_finished(self, work: Work, measurement: Measurement) -> None:
         """A trial is over."""
@@ -129,13 +130,17 @@ class Listener(Protocol):
     def condition_finished(self, result: ConditionResult) -> None:
         """A condition needs no more blocks, or was given up."""
 
+    def pass_finished(self, left: int) -> None:
+        """Every condition had its turn; so many need another block."""
+
     def say(self, text: str) -> None:
         """Something worth reading happened."""
 
 
 def run(work: Sequence[Work], options: Options, listener: Listener, stop: Stop) -> Summary:
-    """Measure what is missing of the work, in its order.
+    """Measure what is missing of the work: pass by pass, in each a block of every condition that needs one.
 
+    The blocks of a condition so lie minutes apart, and its interval knows how the machine changes over the session.
     A trial that fails is recorded and the rest goes on. Raises ConfigError where a build is not what was fetched, or
     says another version than its own; StoreError where results cannot be written. Whatever the exception, also
     KeyboardInterrupt, no child is left and all that was measured is kept.
@@ -148,21 +153,33 @@ def run(work: Sequence[Work], options: Options, listener: Listener, stop: Stop) 
         if options.fresh:
             for file in {session.raw_file(one) for one in work}:
                 store.set_aside(file)
-        for one in work:
-            if stop.requested:
-                break
-            if reason := impossible(one.prepared.condition):
-                listener.say(f"{one.prepared.condition.name} is left out: {reason}")
-                continue
-            with contextlib.closing(store.ConditionLog(session.raw_file(one), one.prepared.key, options.sides)) as log:
-                condition = ConditionRun(session, one, log)
-                listener.condition_started(one, len(log.whole))
-                for block in condition.missing():
-                    condition.measure(block)
-                summary.results.append(ConditionResult(one, log.estimate(), log.medians_s(), len(log.whole)))
-                listener.condition_finished(summary.results[-1])
+        left = [_blocks(session, one) for one in work]
+        while left:
+            left = [blocks for blocks in left if next(blocks, False)]
+            listener.pass_finished(len(left))
     summary.wall_s = time.perf_counter() - start
     return summary
+
+
+def _blocks(session: Session, work: Work) -> Iterator[bool]:
+    """Measure a condition block by block; True after each but the last, where the others have their turn."""
+    if session.stop.requested:
+        return
+    if reason := impossible(work.prepared.condition):
+        session.listener.say(f"{work.prepared.condition.name} is left out: {reason}")
+        return
+    raw_file, key = session.raw_file(work), work.prepared.key
+    with contextlib.closing(store.ConditionLog(raw_file, key, session.options.sides)) as log:
+        condition = ConditionRun(session, work, log)
+        for turn, block in enumerate(condition.missing()):
+            if turn:
+                yield True
+            if not session.stop.requested:
+                session.listener.block_started(work, len(log.whole))
+                condition.measure(block)
+        result = ConditionResult(work, log.estimate(), log.medians_s(), len(log.whole))
+    session.summary.results.append(result)
+    session.listener.condition_finished(result)
 
 
 def impossible(condition: Condition, system: str = SYSTEM) -> str:

@@ -129,9 +129,12 @@ class Quiet:
     def __init__(self) -> None:
         self.measurements: list[Measurement] = []
         self.said: list[str] = []
+        self.turns: list[tuple[str, int]] = []
+        """Conditions in the order in which their blocks began, with the number of blocks that were whole then."""
 
-    def condition_started(self, work: Work, blocks: int) -> None:
-        """Nothing."""
+    def block_started(self, work: Work, blocks: int) -> None:
+        """Noted."""
+        self.turns.append((work.prepared.condition.name, blocks))
 
     def trial_finished(self, work: Work, measurement: Measurement) -> None:
         """Noted."""
@@ -141,6 +144,9 @@ class Quiet:
         """Nothing."""
 
     def condition_finished(self, result: ConditionResult) -> None:
+        """Nothing."""
+
+    def pass_finished(self, left: int) -> None:
         """Nothing."""
 
     def say(self, text: str) -> None:
