@@ -180,7 +180,7 @@ def test_an_error_becomes_a_message_and_a_status(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(main, "_invoke", fail)
+    monkeypatch.setattr("typer.main.get_command", fail)
     done = repro("pairs")
     assert done.status == status
     assert said in done.stderr
@@ -193,7 +193,7 @@ def test_what_the_system_refuses_without_a_file_is_not_called_a_problem_of_writi
     def fail(*_: object, **__: object) -> None:
         raise OSError(errno.ENODEV, "performance counters are off")
 
-    monkeypatch.setattr(main, "_invoke", fail)
+    monkeypatch.setattr("typer.main.get_command", fail)
     assert "written" not in repro("doctor").stderr
 
 

@@ -71,7 +71,10 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command line and give its exit status; every error that is known becomes a message."""
     tables.forget_said()
     try:
-        status = _invoke(_without_separator(arguments))
+        command = typer.main.get_command(app)
+        # Calling `app` would make exit statuses of its own of what goes wrong.
+        with command.make_context(text.command("").strip(), _without_separator(arguments)) as context:
+            status = command.invoke(context)
         sys.stdout.flush()
     except ReproError as error:
         tables.say(f"error: {error}")
@@ -98,13 +101,6 @@ def run(arguments: Sequence[str]) -> int:
             shown()
         return int(getattr(error, "exit_code", errors.EXIT_USAGE))
     return status if isinstance(status, int) else errors.EXIT_OK
-
-
-def _invoke(arguments: list[str]) -> object:
-    """What the command gives. Not by calling `app`, which makes exit statuses of its own of what goes wrong."""
-    command = typer.main.get_command(app)
-    with command.make_context(text.command("").strip(), arguments) as context:
-        return command.invoke(context)
 
 
 def system_message(error: OSError) -> str:
