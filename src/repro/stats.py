@@ -123,7 +123,7 @@ def verdict(found: Estimate | None, floor: Floor = None) -> Verdict:
 
 
 def beyond(found: Estimate | None, floor: Floor, threshold: float) -> bool:
-    """Whether interval and floor both say that the other is slower by more than the threshold (0.05: 5%).
+    """Whether the other is slower by more than the threshold (0.05: 5%): its interval is, and is clear of the floor.
 
     A negative threshold asks whether it is faster by more than that.
     """
@@ -131,8 +131,8 @@ def beyond(found: Estimate | None, floor: Floor, threshold: float) -> bool:
         return False
     below, above = floor or (1.0, 1.0)
     if threshold >= 0:
-        return found.low > (1 + threshold) * max(above, 1.0)
-    return found.high < (1 + threshold) * min(below, 1.0)
+        return found.low > max(1 + threshold, above)
+    return found.high < min(1 + threshold, below)
 
 
 def robust_z(values: Sequence[float]) -> list[float]:

@@ -80,12 +80,12 @@ def test_twenty_comparisons_of_equal_speed_show_no_difference_and_fail_nothing(b
     [
         (1.10, 0.01, 6, True),
         (1.04, 0.01, 6, False),
-        (1.10, 0.05, 6, False),
+        (1.10, 0.10, 6, False),
         (1.10, 0.01, 5, False),
         (0.90, 0.01, 6, False),
     ],
 )
-def test_a_threshold_fires_only_where_interval_and_floor_both_lie_beyond(
+def test_a_threshold_fires_only_where_the_interval_lies_beyond_it_and_the_floor(
     ratio: float, floor: float, blocks: int, fails: bool
 ) -> None:
     rows = [row("slow", ratio, blocks=blocks, floor=floor)]

@@ -152,15 +152,15 @@ def test_a_verdict_needs_an_interval_clear_of_one_and_of_the_floor(
     [
         (_with(1.06, 1.2), None, 0.05, True),
         (_with(1.04, 1.2), None, 0.05, False),
-        (_with(1.06, 1.2), (0.98, 1.02), 0.05, False),
-        (_with(1.08, 1.2), (0.98, 1.02), 0.05, True),
+        (_with(1.06, 1.2), (0.98, 1.02), 0.05, True),
+        (_with(1.06, 1.2), (0.92, 1.08), 0.05, False),
         (_with(1.08, 1.2, "range"), None, 0.05, False),
         (_with(0.8, 0.9), None, -0.05, True),
-        (_with(0.8, 0.9), (0.9, 1.1), -0.05, False),
+        (_with(0.8, 0.9), (0.88, 1.1), -0.05, False),
         (None, None, 0.05, False),
     ],
 )
-def test_a_threshold_is_passed_only_where_interval_and_floor_both_lie_beyond_it(
+def test_a_threshold_is_passed_where_the_interval_lies_beyond_it_and_beyond_the_floor(
     found: Estimate | None, floor: stats.Floor, threshold: float, expected: bool
 ) -> None:
     assert stats.beyond(found, floor, threshold) is expected

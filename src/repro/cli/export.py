@@ -49,7 +49,7 @@ class Outcome:
 
     @property
     def beyond(self) -> list[Row]:
-        """The rows where interval and floor both lie beyond the threshold."""
+        """The rows whose interval lies beyond the threshold and beyond the floor."""
         return [row for row in self.rows if self.is_beyond(row)]
 
     def is_beyond(self, row: Row) -> bool:
