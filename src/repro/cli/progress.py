@@ -96,7 +96,7 @@ class Terminal:
     def pass_finished(self, left: int) -> None:
         """Without a terminal a long session says once a pass, and at most once a minute, how far it is."""
         if not self._console.is_terminal and left and time.monotonic() - self._said > MINUTE_S:
-            self.say(f"{text.counted(left, 'condition')} to go on with{self._time_left()}")
+            self.say(f"{left} of {text.counted(self._of, 'condition')} need more blocks{self._time_left()}")
 
     def say(self, words: str) -> None:
         """A line of its own, above the bars; once."""
