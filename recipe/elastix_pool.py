@@ -332,8 +332,7 @@ class _Keepers:
         """End all workers, whatever they are doing."""
         self.over = True
         for link in self._links:
-            with contextlib.suppress(OSError):
-                link.kill()
+            link.kill()
         for link in self._links:
             link.close()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -346,18 +345,24 @@ class _PipeLink:
         assert process.stdin
         assert process.stdout
         self._process, self.answers, self._requests = process, process.stdout, process.stdin
-        self.kill = process.stdin.close  # the keeper kills at the end of its input
 
     def send(self, line: bytes, _: list[int]) -> None:
         """The line."""
         self._requests.write(line)
         self._requests.flush()
 
+    def kill(self) -> None:
+        """An empty line ends the worker and its keeper; the end of input would also end the pool's folder."""
+        with contextlib.suppress(OSError, ValueError):  # both have ended
+            os.write(self._requests.fileno(), b"\n")
+
     def close(self) -> None:
         """The worker is gone, or about to go."""
-        with contextlib.suppress(OSError):
-            self.kill()
+        self.kill()
         self._process.wait()
+        with contextlib.suppress(OSError):
+            self._requests.close()
+        self.answers.close()
 
 
 def _command(role: str, *arguments: str) -> list[str]:
@@ -495,8 +500,11 @@ def _keep(folder: str) -> None:
     threading.Thread(target=lambda: os._exit(worker.wait() and 1)).start()
     with contextlib.suppress(OSError):
         for line in sys.stdin.buffer:
+            if line == b"\n":
+                break
             worker.stdin.write(line)
-    shutil.rmtree(folder, ignore_errors=True)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
     worker.kill()
 
 

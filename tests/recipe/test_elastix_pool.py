@@ -346,6 +346,44 @@ def test_a_killed_worker_fails_its_own_job_only(fake: Path, fork: bool) -> None:
 
 
 @posix
+@pytest.mark.parametrize("end", ["time-out", "death"])
+def test_with_keepers_a_lost_worker_takes_no_other_jobs_images(
+    fake: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    # As on Windows, but for its pipes and for how it ends processes.
+    monkeypatch.setattr(elastix_pool, "_WINDOWS", True)
+    monkeypatch.setattr("tempfile.tempdir", str(fake))
+    image = np.ones((2, 2), "uint8")
+    with ElastixPool(2) as pool:
+        job = Jobs(pool, fake)
+        with pytest.raises(TimeoutError if end == "time-out" else WorkerDiedError):
+            job("hold" if end == "time-out" else "die", timeout=1).result(30)
+        assert [facts(pool.submit(image, image, fake / "nothing.txt")) for _ in range(3)]
+    assert not list(fake.glob("elastix-pool-*"))
+
+
+@posix
+def test_with_keepers_nothing_outlives_the_program(fake: Path) -> None:
+    (fake / "hold.txt").write_text(f"write {fake}/busy\nhold", encoding="utf-8")
+    script = f"""
+        import os, sys, tempfile, time
+        sys.path[:0] = [{str(fake / "site")!r}, {str(RECIPE.parent)!r}]
+        import elastix_pool
+        elastix_pool._WINDOWS, tempfile.tempdir = True, {str(fake)!r}
+        pool = elastix_pool.ElastixPool(1)
+        image = memoryview(bytes(4)).cast("B", (2, 2))
+        pool.submit(image, image, {str(fake / "hold.txt")!r})
+        while not os.path.exists({str(fake / "busy")!r}):
+            time.sleep(0.01)
+        os._exit(3)
+        """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
+    assert done.returncode == 3
+    assert eventually(lambda: not lives(written(fake / "busy")))
+    assert eventually(lambda: not list(fake.glob("elastix-pool-*")))
+
+
+@posix
 def test_a_job_is_retried_as_often_as_asked(fake: Path, fork: bool) -> None:
     with ElastixPool(1, fork=fork) as pool:
         job = Jobs(pool, fake)
