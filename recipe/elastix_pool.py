@@ -38,6 +38,7 @@ Transforms = list[dict[str, list[str]]]
 _LINUX, _WINDOWS = sys.platform == "linux", os.name == "nt"
 _posix: Any = os
 _sockets: Any = socket
+_signals: Any = signal
 """The same modules; as Any for what Windows does not have in them."""
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 _PID = struct.Struct("q")
@@ -449,6 +450,7 @@ def _meta_image(role: str, image: Any) -> tuple[bytes, memoryview]:
 
 def _serve(program: str, fork: str, folder: str) -> None:
     """Start, kill and reap workers for the program; end them all when it is gone. Its socket is standard input."""
+    signal.signal(_signals.SIGCHLD, signal.SIG_DFL)  # where the program ignores it, waitpid finds no worker that ended
     control, workers = socket.socket(fileno=0), set[int]()
     if fork == "1":
         _load()

@@ -431,6 +431,23 @@ def test_the_process_that_forks_is_made_anew(fake: Path, fork: bool) -> None:
 
 
 @posix
+def test_a_killed_worker_costs_no_other_job_where_the_program_ignores_its_children(fake: Path, fork: bool) -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with ElastixPool(2, fork=fork) as pool:
+            job = Jobs(pool, fake)
+            other = job(f"write {fake}/other\nwait {fake}/go")
+            written(fake / "other")
+            with pytest.raises(TimeoutError):
+                job("hold", timeout=0.1).result(30)
+            assert facts(job("nothing"))
+            (fake / "go").touch()
+            assert facts(other)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+@posix
 def test_an_error_in_the_with_block_ends_everything_at_once(fake: Path, fork: bool) -> None:
     running: list[Job] = []
     waiting: list[Job] = []
