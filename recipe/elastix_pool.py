@@ -382,7 +382,9 @@ def _maps_or_files(given: Any) -> list[Any]:
     elif isinstance(given, (str, os.PathLike)) or hasattr(given, "items"):
         given = [given]
     found = [
-        str(Path(one).absolute()) if isinstance(one, (str, os.PathLike)) else {k: list(v) for k, v in one.items()}
+        str(Path(one).absolute())
+        if isinstance(one, (str, os.PathLike))
+        else {name: [words] if isinstance(words, str) else list(words) for name, words in one.items()}
         for one in given
     ]
     if not found:

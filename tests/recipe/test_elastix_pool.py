@@ -174,6 +174,14 @@ def test_a_single_file_a_map_and_a_parameter_object_are_taken(fake: Path) -> Non
             pool.submit(image, image, [])
 
 
+def test_a_text_in_a_map_is_one_word(fake: Path) -> None:
+    image = fake / "image"
+    with ElastixPool(1) as pool:
+        for words in ("500", ["500"]):
+            job = pool.submit(image, image, {"nothing": ["at all"]}, initial_transform={"Iterations": words})
+            assert facts(job)["set"]["InitialTransformParameterObject"] == ["Iterations 500"]
+
+
 def test_masks_and_initial_transforms_reach_elastix(fake: Path, fork: bool) -> None:
     image, mask = fake / "image", np.ones((2, 3), bool)
     with ElastixPool(1, fork=fork) as pool:
