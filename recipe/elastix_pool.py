@@ -43,6 +43,8 @@ _signals: Any = signal
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 _PID = struct.Struct("q")
 _OPEN_FILES = "/proc/self/fd/"
+_WRITTEN = ("result.", "TransformParameters.", "IterationInfo.", "elastix.log")
+"""How the names of elastix's files begin."""
 _WATCH_S = 0.5
 """How often the process that starts the workers looks whether the program still lives."""
 
@@ -718,7 +720,8 @@ def _check_output(folder: Path) -> None:
         probe.write_bytes(bytes(1 << 16))
     finally:
         probe.unlink(missing_ok=True)
-    if empty := [file.name for file in folder.iterdir() if file.is_file() and not file.stat().st_size]:
+    ours = [file for file in folder.iterdir() if file.name.startswith(_WRITTEN) and file.is_file()]
+    if empty := [file.name for file in ours if not file.stat().st_size]:
         raise OSError(f"{folder}: {', '.join(empty)} could not be written; is the disk full?")
 
 

@@ -229,6 +229,13 @@ def test_what_could_not_be_written_is_an_error(fake: Path) -> None:
             job("empty result.0.raw", output_directory=fake / "out").result(30)
 
 
+def test_an_empty_file_that_was_there_before_is_no_fault(fake: Path) -> None:
+    (fake / "out").mkdir()
+    (fake / "out" / ".gitkeep").touch()
+    with ElastixPool(1) as pool:
+        assert facts(Jobs(pool, fake)("nothing", output_directory=fake / "out"))
+
+
 @linux
 def test_a_full_disk_is_an_error(fake: Path) -> None:
     resource: Any = pytest.importorskip("resource")
