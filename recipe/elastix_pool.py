@@ -142,6 +142,9 @@ class ElastixPool:
         self._processes.stop()
         self._executor.shutdown()
         self._processes.stop()  # what a thread had begun to start
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._idle.get_nowait().close()
 
     def __enter__(self) -> ElastixPool:
         return self
@@ -182,8 +185,7 @@ class _Worker:
             if self._link:
                 self._ask({}, [])
                 return
-        if self._link:
-            self._link.close()
+        self.close()
         self._link = self._processes.start()
         self._ask({}, [])
 
@@ -207,6 +209,11 @@ class _Worker:
                 timer.cancel()
                 if timer.ident:
                     timer.join()  # one that strikes late must not hit the next job
+
+    def close(self) -> None:
+        """Let go of a process that has ended."""
+        if self._link:
+            self._link.close()
 
     def _stop(self) -> None:
         self._timed_out = True

@@ -498,6 +498,15 @@ def test_a_pool_that_is_shut_down_leaves_nothing(fake: Path, fork: bool, monkeyp
     assert eventually(lambda: not any(lives(pid) for pid in pids))
 
 
+def test_shutdown_closes_what_the_pool_had_open(fake: Path, fork: bool) -> None:
+    opened = psutil.Process().num_fds if sys.platform != "win32" else psutil.Process().num_handles
+    pool = ElastixPool(2, fork=fork)
+    facts(Jobs(pool, fake)("nothing"))
+    before = opened()
+    pool.shutdown()
+    assert opened() <= before - 3, "the way to the server and to each worker"
+
+
 def test_a_pool_that_is_forgotten_leaves_nothing(fake: Path) -> None:
     pid = facts(Jobs(ElastixPool(1), fake)("nothing"))["pid"]
     gc.collect()
