@@ -429,7 +429,7 @@ def _meta_image(role: str, image: Any) -> tuple[bytes, memoryview]:
         pixels = memoryview(image.pixels)
     except TypeError:
         wanted = "a file, an array, an elastix_pool.Image or an itk image"
-        raise TypeError(f"the {role} image has to be {wanted}, not {type(image.pixels).__name__}") from None
+        raise TypeError(f"the {role} image has to be {wanted}, not {type(image.pixels)}") from None
     kinds = {"?": "UCHAR", "b": "CHAR", "B": "UCHAR", "h": "SHORT", "H": "USHORT", "f": "FLOAT", "d": "DOUBLE"}
     sized = {4: "INT", 8: "LONG_LONG"}.get(pixels.itemsize, "")
     kinds |= dict.fromkeys("ilq", sized) | dict.fromkeys("ILQ", f"U{sized}")
