@@ -38,10 +38,13 @@ Transforms = list[dict[str, list[str]]]
 _LINUX, _WINDOWS = sys.platform == "linux", os.name == "nt"
 _posix: Any = os
 _sockets: Any = socket
+_signals: Any = signal
 """The same modules; as Any for what Windows does not have in them."""
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 _PID = struct.Struct("q")
 _OPEN_FILES = "/proc/self/fd/"
+_WRITTEN = ("result.", "TransformParameters.", "IterationInfo.", "elastix.log")
+"""How the names of elastix's files begin."""
 _WATCH_S = 0.5
 """How often the process that starts the workers looks whether the program still lives."""
 
@@ -139,6 +142,9 @@ class ElastixPool:
         self._processes.stop()
         self._executor.shutdown()
         self._processes.stop()  # what a thread had begun to start
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._idle.get_nowait().close()
 
     def __enter__(self) -> ElastixPool:
         return self
@@ -179,8 +185,7 @@ class _Worker:
             if self._link:
                 self._ask({}, [])
                 return
-        if self._link:
-            self._link.close()
+        self.close()
         self._link = self._processes.start()
         self._ask({}, [])
 
@@ -204,6 +209,11 @@ class _Worker:
                 timer.cancel()
                 if timer.ident:
                     timer.join()  # one that strikes late must not hit the next job
+
+    def close(self) -> None:
+        """Let go of a process that has ended."""
+        if self._link:
+            self._link.close()
 
     def _stop(self) -> None:
         self._timed_out = True
@@ -332,8 +342,7 @@ class _Keepers:
         """End all workers, whatever they are doing."""
         self.over = True
         for link in self._links:
-            with contextlib.suppress(OSError):
-                link.kill()
+            link.kill()
         for link in self._links:
             link.close()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -346,18 +355,24 @@ class _PipeLink:
         assert process.stdin
         assert process.stdout
         self._process, self.answers, self._requests = process, process.stdout, process.stdin
-        self.kill = process.stdin.close  # the keeper kills at the end of its input
 
     def send(self, line: bytes, _: list[int]) -> None:
         """The line."""
         self._requests.write(line)
         self._requests.flush()
 
+    def kill(self) -> None:
+        """An empty line ends the worker and its keeper; the end of input would also end the pool's folder."""
+        with contextlib.suppress(OSError, ValueError):  # both have ended
+            os.write(self._requests.fileno(), b"\n")
+
     def close(self) -> None:
         """The worker is gone, or about to go."""
-        with contextlib.suppress(OSError):
-            self.kill()
+        self.kill()
         self._process.wait()
+        with contextlib.suppress(OSError):
+            self._requests.close()
+        self.answers.close()
 
 
 def _command(role: str, *arguments: str) -> list[str]:
@@ -376,7 +391,9 @@ def _maps_or_files(given: Any) -> list[Any]:
     elif isinstance(given, (str, os.PathLike)) or hasattr(given, "items"):
         given = [given]
     found = [
-        str(Path(one).absolute()) if isinstance(one, (str, os.PathLike)) else {k: list(v) for k, v in one.items()}
+        str(Path(one).absolute())
+        if isinstance(one, (str, os.PathLike))
+        else {name: [words] if isinstance(words, str) else list(words) for name, words in one.items()}
         for one in given
     ]
     if not found:
@@ -412,7 +429,7 @@ def _meta_image(role: str, image: Any) -> tuple[bytes, memoryview]:
         pixels = memoryview(image.pixels)
     except TypeError:
         wanted = "a file, an array, an elastix_pool.Image or an itk image"
-        raise TypeError(f"the {role} image has to be {wanted}, not {type(image.pixels).__name__}") from None
+        raise TypeError(f"the {role} image has to be {wanted}, not {type(image.pixels)}") from None
     kinds = {"?": "UCHAR", "b": "CHAR", "B": "UCHAR", "h": "SHORT", "H": "USHORT", "f": "FLOAT", "d": "DOUBLE"}
     sized = {4: "INT", 8: "LONG_LONG"}.get(pixels.itemsize, "")
     kinds |= dict.fromkeys("ilq", sized) | dict.fromkeys("ILQ", f"U{sized}")
@@ -444,6 +461,7 @@ def _meta_image(role: str, image: Any) -> tuple[bytes, memoryview]:
 
 def _serve(program: str, fork: str, folder: str) -> None:
     """Start, kill and reap workers for the program; end them all when it is gone. Its socket is standard input."""
+    signal.signal(_signals.SIGCHLD, signal.SIG_DFL)  # where the program ignores it, waitpid finds no worker that ended
     control, workers = socket.socket(fileno=0), set[int]()
     if fork == "1":
         _load()
@@ -495,8 +513,11 @@ def _keep(folder: str) -> None:
     threading.Thread(target=lambda: os._exit(worker.wait() and 1)).start()
     with contextlib.suppress(OSError):
         for line in sys.stdin.buffer:
+            if line == b"\n":
+                break
             worker.stdin.write(line)
-    shutil.rmtree(folder, ignore_errors=True)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
     worker.kill()
 
 
@@ -706,7 +727,8 @@ def _check_output(folder: Path) -> None:
         probe.write_bytes(bytes(1 << 16))
     finally:
         probe.unlink(missing_ok=True)
-    if empty := [file.name for file in folder.iterdir() if file.is_file() and not file.stat().st_size]:
+    ours = [file for file in folder.iterdir() if file.name.startswith(_WRITTEN) and file.is_file()]
+    if empty := [file.name for file in ours if not file.stat().st_size]:
         raise OSError(f"{folder}: {', '.join(empty)} could not be written; is the disk full?")
 
 

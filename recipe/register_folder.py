@@ -35,6 +35,7 @@ def images(folder: Path) -> list[Path]:
 
 def main() -> int:
     """Register and say how it went."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a name costs no registration
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("fixed", type=Path)
     parser.add_argument("folder", type=Path, help="every image in it is registered to the fixed image")
@@ -73,3 +74,6 @@ if __name__ == "__main__":
         sys.exit(main())
     except KeyboardInterrupt:
         sys.exit(130)
+    except (OSError, ValueError) as error:  # of the folder and the numbers that were given
+        print(error, file=sys.stderr)
+        sys.exit(2)

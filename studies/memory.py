@@ -82,7 +82,9 @@ def main() -> None:
             with setting.Worker(build, folder, machine_threads=options.machine_threads, before=perf) as worker:
                 calls(worker, bins)
             counts = {
-                line.split(",")[2]: line.split(",")[0] for line in counted.read_text().splitlines() if "," in line
+                line.split(",")[2]: line.split(",")[0]
+                for line in counted.read_text(encoding="utf-8").splitlines()
+                if "," in line
             }
             setting.print_row(build.name, bins, *(counts.get(counter, "") for counter in COUNTERS))
 

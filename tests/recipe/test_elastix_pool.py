@@ -174,6 +174,14 @@ def test_a_single_file_a_map_and_a_parameter_object_are_taken(fake: Path) -> Non
             pool.submit(image, image, [])
 
 
+def test_a_text_in_a_map_is_one_word(fake: Path) -> None:
+    image = fake / "image"
+    with ElastixPool(1) as pool:
+        for words in ("500", ["500"]):
+            job = pool.submit(image, image, {"nothing": ["at all"]}, initial_transform={"Iterations": words})
+            assert facts(job)["set"]["InitialTransformParameterObject"] == ["Iterations 500"]
+
+
 def test_masks_and_initial_transforms_reach_elastix(fake: Path, fork: bool) -> None:
     image, mask = fake / "image", np.ones((2, 3), bool)
     with ElastixPool(1, fork=fork) as pool:
@@ -219,6 +227,13 @@ def test_what_could_not_be_written_is_an_error(fake: Path) -> None:
         job = Jobs(pool, fake)
         with pytest.raises(ElastixError, match=r"result\.0\.raw could not be written; is the disk full"):
             job("empty result.0.raw", output_directory=fake / "out").result(30)
+
+
+def test_an_empty_file_that_was_there_before_is_no_fault(fake: Path) -> None:
+    (fake / "out").mkdir()
+    (fake / "out" / ".gitkeep").touch()
+    with ElastixPool(1) as pool:
+        assert facts(Jobs(pool, fake)("nothing", output_directory=fake / "out"))
 
 
 @linux
@@ -291,7 +306,7 @@ def test_an_image_of_itk_keeps_its_place_in_space() -> None:
 @pytest.mark.parametrize(
     ("image", "words"),
     [
-        (3, "a file, an array, an elastix_pool.Image or an itk image, not int"),
+        (3, "a file, an array, an elastix_pool.Image or an itk image, not <class 'int'>"),
         (np.zeros((2, 2), "complex64"), "make it float32"),
         (Image(np.zeros((2, 2, 3), "uint8"), (1, 1)), "3 axes of pixels, 2 of spacing"),
     ],
@@ -327,6 +342,44 @@ def test_arrays_reach_elastix_also_through_a_folder(fake: Path, fork: bool, monk
 
 
 # Deaths and ends
+
+
+@posix
+@pytest.mark.parametrize("end", ["time-out", "death"])
+def test_with_keepers_a_lost_worker_takes_no_other_jobs_images(
+    fake: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    # As on Windows, but for its pipes and for how it ends processes.
+    monkeypatch.setattr(elastix_pool, "_WINDOWS", True)
+    monkeypatch.setattr("tempfile.tempdir", str(fake))
+    image = np.ones((2, 2), "uint8")
+    with ElastixPool(2) as pool:
+        job = Jobs(pool, fake)
+        with pytest.raises(TimeoutError if end == "time-out" else WorkerDiedError):
+            job("hold" if end == "time-out" else "die", timeout=1).result(30)
+        assert [facts(pool.submit(image, image, fake / "nothing.txt")) for _ in range(3)]
+    assert not list(fake.glob("elastix-pool-*"))
+
+
+@posix
+def test_with_keepers_nothing_outlives_the_program(fake: Path) -> None:
+    (fake / "hold.txt").write_text(f"write {fake}/busy\nhold", encoding="utf-8")
+    script = f"""
+        import os, sys, tempfile, time
+        sys.path[:0] = [{str(fake / "site")!r}, {str(RECIPE.parent)!r}]
+        import elastix_pool
+        elastix_pool._WINDOWS, tempfile.tempdir = True, {str(fake)!r}
+        pool = elastix_pool.ElastixPool(1)
+        image = memoryview(bytes(4)).cast("B", (2, 2))
+        pool.submit(image, image, {str(fake / "hold.txt")!r})
+        while not os.path.exists({str(fake / "busy")!r}):
+            time.sleep(0.01)
+        os._exit(3)
+        """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
+    assert done.returncode == 3
+    assert eventually(lambda: not lives(written(fake / "busy")))
+    assert eventually(lambda: not list(fake.glob("elastix-pool-*")))
 
 
 @posix
@@ -393,6 +446,23 @@ def test_the_process_that_forks_is_made_anew(fake: Path, fork: bool) -> None:
 
 
 @posix
+def test_a_killed_worker_costs_no_other_job_where_the_program_ignores_its_children(fake: Path, fork: bool) -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with ElastixPool(2, fork=fork) as pool:
+            job = Jobs(pool, fake)
+            other = job(f"write {fake}/other\nwait {fake}/go")
+            written(fake / "other")
+            with pytest.raises(TimeoutError):
+                job("hold", timeout=0.1).result(30)
+            assert facts(job("nothing"))
+            (fake / "go").touch()
+            assert facts(other)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+@posix
 def test_an_error_in_the_with_block_ends_everything_at_once(fake: Path, fork: bool) -> None:
     running: list[Job] = []
     waiting: list[Job] = []
@@ -426,6 +496,15 @@ def test_a_pool_that_is_shut_down_leaves_nothing(fake: Path, fork: bool, monkeyp
     pool.shutdown()
     assert not list(scratch.iterdir())
     assert eventually(lambda: not any(lives(pid) for pid in pids))
+
+
+def test_shutdown_closes_what_the_pool_had_open(fake: Path, fork: bool) -> None:
+    opened = psutil.Process().num_fds if sys.platform != "win32" else psutil.Process().num_handles
+    pool = ElastixPool(2, fork=fork)
+    facts(Jobs(pool, fake)("nothing"))
+    before = opened()
+    pool.shutdown()
+    assert opened() <= before - 3, "the way to the server and to each worker"
 
 
 def test_a_pool_that_is_forgotten_leaves_nothing(fake: Path) -> None:

@@ -85,6 +85,40 @@ def test_the_loss_of_its_first_process_costs_a_line_each_and_no_traceback(start:
     assert (last, errors) == ("3 of 3 registered to image", "")
 
 
+def test_a_name_that_cannot_be_printed_costs_no_registration(
+    start: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "images" / "Źródło.tif").write_text("pixels", encoding="utf-8")
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    program = start("nothing")
+    (*lines, last), errors = ended(program)
+    assert (len(lines), last, errors) == (4, "4 of 4 registered to image", "")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (["--workers", "0"], "at least 1 worker"),
+        (["--timeout", "nan"], "above 0, not nan"),
+        (["--timeout", "-1"], "above 0, not -1"),
+    ],
+)
+def test_a_number_that_is_none_is_said_in_a_line(start: Run, wrong: list[str], words: str) -> None:
+    program = start("nothing", *wrong)
+    lines, errors = ended(program)
+    assert (lines, program.returncode) == ([], 2)
+    assert words in errors
+    assert len(errors.splitlines()) == 1
+
+
+def test_a_file_in_the_place_of_the_folder_is_said_in_a_line(start: Run) -> None:
+    program = start("nothing", folder="image")
+    lines, errors = ended(program)
+    assert (lines, program.returncode) == ([], 2)
+    assert "image" in errors
+    assert len(errors.splitlines()) == 1
+
+
 def test_a_folder_without_images_is_said(start: Run, tmp_path: Path) -> None:
     program = start("nothing", folder="site")
     lines, errors = ended(program)
