@@ -188,6 +188,19 @@ def test_a_failed_condition_stands_below_those_with_a_ratio() -> None:
     assert first.table.rows[1][-1].text == "failed"
 
 
+def test_of_several_machines_the_first_screen_says_which_row_is_of_which() -> None:
+    made = made_up.compared()
+    other = [dataclasses.replace(row, machine="another-machine") for row in made.rows]
+    first = screen(dataclasses.replace(made, rows=[*made.rows, *other]))
+    assert first.table.heads[0] == "machine"
+    assert [row[0].text for row in first.table.rows] == [f"M2 {made.rows[0].machine}"] * 2 + ["M1 another-machine"] * 2
+    assert first.steps[-1][0] == "told-28, M1"
+
+
+def test_few_blocks_have_a_range_and_no_interval() -> None:
+    assert screen(made_up.compared(blocks=3)).table.caption.endswith("the range of its blocks")
+
+
 def test_one_block_is_one_block() -> None:
     assert "1 block of fresh processes" in screen(made_up.compared(blocks=1)).where
 

@@ -25,9 +25,10 @@ from repro.system.processes import ending_with_us
 INSTALL_TIMEOUT_S = 3600.0
 """300 MB at 0.7 Mbit/s."""
 _KEPT_LINES = 12
+_ASKED = "is the package index reachable?"
 _CURE = (
-    "is the package index reachable? Look at the network, at HTTPS_PROXY and NO_PROXY, and at the index that uv is "
-    "told of (UV_DEFAULT_INDEX, uv.toml), then fetch again"
+    "look at the network, at HTTPS_PROXY and NO_PROXY, and at the index of uv (UV_DEFAULT_INDEX, uv.toml), then "
+    "fetch again"
 )
 
 
@@ -86,8 +87,8 @@ def install(
                          "fetch again: it goes on with the files that it has whole")  # fmt: skip
     if process.returncode:
         staging.raise_if_full("\n".join(last), site_packages)
-        cure = "run fetch once with network" if offline else _CURE
-        raise FetchError(f"{name}: its wheels could not be installed, nothing of them is used; {cure}. uv says:\n"
+        why, cure = ("uv has not kept them all", "run fetch once with network") if offline else (_ASKED, _CURE)
+        raise FetchError(f"{name}: its wheels could not be installed ({why}); {cure}. uv says:\n"
                          + "\n".join(last))  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from repro.explain.headline import BAD
@@ -192,7 +192,18 @@ def _of_builds(tables: Tables) -> First:
     rows = sorted((row for row in tables.rows if row.experiment), key=lambda row: row.ratio is None)
     measured = [row for row in rows if row.ratio is not None]
     shown = rows[:MOST_CONDITIONS]
-    several = len({(row.machine, row.comparison) for row in rows}) > 1
+    machines = sorted({row.machine for row in tables.rows})
+    comparisons = {row.comparison for row in rows}
+
+    def label(row: Row) -> str:
+        words = f"{row.comparison} {row.condition}" if len(comparisons) > 1 else row.condition
+        return line(words, 40) + (f", M{machines.index(row.machine) + 1}" if len(machines) > 1 else "")
+
+    before: dict[str, Callable[[Row], str]] = {}
+    if len(machines) > 1:
+        before["machine"] = lambda row: f"M{machines.index(row.machine) + 1} {line(row.machine, 40)}"
+    if len(comparisons) > 1:
+        before["builds"] = lambda row: line(row.comparison, 60)
     names = list(dict.fromkeys((row.base, row.other) for row in rows))
     title = "No condition has a ratio." if rows else "Nothing was measured yet."
     sides = ("base", "other")
@@ -201,23 +212,23 @@ def _of_builds(tables: Tables) -> First:
         sides = (base, other) if len(names) == 1 else sides
         verdicts = [row.verdict or Verdict.CANNOT_TELL for row in measured if (row.base, row.other) == names[0]]
         title = f"Against {base}, {sentences.counted_verdicts(verdicts, other)}"
-    heads = (*(("builds",) if several else ()), "condition", *(f"{side} (s)" for side in sides), "ratio")
-    cells = tuple((*((Cell(line(row.comparison, 60)),) if several else ()), *_condition(row)) for row in shown)
+    intervals = all(row.interval == "interval" for row in measured)
+    reach = "its 95% interval" if intervals else "the range of its blocks"
+    heads = (*before, "condition", *(f"{side} (s)" for side in sides), "ratio")
+    cells = tuple((*(Cell(words(row)) for words in before.values()), *_condition(row)) for row in shown)
     return First(
         title=title,
         where=_where(tables),
         note="",
         table=Table(
-            "Median seconds, and the ratio with its 95% interval",
+            f"Median seconds, and the ratio with {reach}",
             heads,
             cells,
             frozenset(range(len(heads) - 3, len(heads))),
             f"{len(rows) - len(shown)} more conditions are in comparison.csv." if len(rows) > len(shown) else "",
         ),
         ladder_of="",
-        steps=tuple(
-            (line(row.condition, 40), row.estimate, row.verdict or Verdict.CANNOT_TELL) for row in shown if row.estimate
-        ),
+        steps=tuple((label(row), row.estimate, row.verdict or Verdict.CANNOT_TELL) for row in shown if row.estimate),
         why="",
         do="" if rows else f"Measure: {command('bench-all --quick')}",
         code=(),
