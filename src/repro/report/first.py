@@ -243,7 +243,7 @@ def _missing(rows: Sequence[Row]) -> Iterator[str]:
             if reason is Reason.UNAVAILABLE:
                 yield line(figures[0] if figures else row.status, 200)
             elif reason is Reason.TRIALS_FAILED:
-                why = f": {line(figures[2], 200)}" if len(figures) > 2 else "."
+                why = f": {line(figures[2], 120)}" if len(figures) > 2 else "."
                 yield f"{line(row.condition, 40)}: {line(' of '.join(figures[:2]), 40)} trials failed{why}"
 
 
