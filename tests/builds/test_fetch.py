@@ -99,6 +99,28 @@ def test_the_digest_is_the_same_wherever_the_same_files_are_installed(house: Hou
     assert first.build == second.build
 
 
+def test_an_edit_in_one_checkout_stays_there_and_goes_with_its_folder(house: House, tmp_path: Path) -> None:
+    api = house.api()
+    mine = house.fetch(api)
+    other = fetch.fetch(api, root=tmp_path / "elsewhere", cache=house.cache)
+    with (mine.folder / "site-packages" / "itk_elastix.py").open("a", encoding="utf-8") as stream:
+        stream.write("print('looking into it')\n")
+    assert len(installed.verify(mine)) == 1
+    assert installed.verify(other) == []
+    shutil.rmtree(mine.folder)
+    assert installed.verify(house.fetch(api)) == []
+
+
+def test_a_file_that_was_changed_in_uvs_cache_is_no_part_of_a_build(house: House, tmp_path: Path) -> None:
+    api = house.api()
+    shutil.rmtree(house.fetch(api).folder)
+    for file in (tmp_path / "uv").glob("archive-*/*/itk_elastix.py"):
+        file.write_text("VERSION = 'another'\n", encoding="utf-8")
+    with pytest.raises(FetchError, match=r"itk_elastix.py: sha256 expected .* run `uv cache clean`"):
+        house.fetch(api)
+    assert house.left() == []
+
+
 def test_a_changed_lock_is_noticed_and_fetched(house: House) -> None:
     api = house.api()
     before = house.fetch(api)

@@ -24,7 +24,7 @@ from repro.report.material import Section
 from repro.report.report import compose
 from repro.report.text import explain_lines
 from repro.results import tables as tables_files
-from repro.results.columns import write_reasons
+from repro.results.columns import Row, write_reasons
 from repro.results.tables import Tables
 from support import report_tables as made_up
 from support.report_tables import Case
@@ -162,6 +162,47 @@ def test_a_comparison_of_builds_has_a_first_screen_of_its_own() -> None:
     assert first.title == "Against api 0.25.3, api 0.25.4 is faster in 1 and no different in 1 of 2 conditions."
     assert first.table.heads == ("condition", "api 0.25.3 (s)", "api 0.25.4 (s)", "ratio")
     assert [row[-1].tone for row in first.table.rows] == ["faster", "no difference"]
+
+
+def failed(row: Row) -> Row:
+    why = write_reasons([(Reason.TRIALS_FAILED, (2, 2, "the worker died"))])
+    return dataclasses.replace(row, status=Status.FAILED, reason=why, ratio=None, ratio_low=None, ratio_high=None)
+
+
+def test_where_all_failed_the_first_screen_says_what_and_why() -> None:
+    made = made_up.compared()
+    tables = dataclasses.replace(made, rows=[failed(row) for row in made.rows])
+    first = screen(tables)
+    assert first.title == "No condition has a ratio."
+    assert [row[-1].text for row in first.table.rows] == ["failed", "failed"]
+    assert first.warnings[0] == "as-posted-28: 2 of 2 trials failed: the worker died"
+    assert not first.do
+    assert "told-28: 2 of 2 trials failed: the worker died\n\n" in compose(tables).markdown
+
+
+def test_a_failed_condition_stands_below_those_with_a_ratio() -> None:
+    made = made_up.compared()
+    first = screen(dataclasses.replace(made, rows=[failed(made.rows[0]), *made.rows[1:]]))
+    assert first.title == "Against api 0.25.3, api 0.25.4 is no different in 1 of 1 condition."
+    assert [row[0].text for row in first.table.rows] == ["told-28", "as-posted-28"]
+    assert first.table.rows[1][-1].text == "failed"
+
+
+def test_of_several_machines_the_first_screen_says_which_row_is_of_which() -> None:
+    made = made_up.compared()
+    other = [dataclasses.replace(row, machine="another-machine") for row in made.rows]
+    first = screen(dataclasses.replace(made, rows=[*made.rows, *other]))
+    assert first.table.heads[0] == "machine"
+    assert [row[0].text for row in first.table.rows] == [f"M2 {made.rows[0].machine}"] * 2 + ["M1 another-machine"] * 2
+    assert first.steps[-1][0] == "told-28, M1"
+
+
+def test_few_blocks_have_a_range_and_no_interval() -> None:
+    assert screen(made_up.compared(blocks=3)).table.caption.endswith("the range of its blocks")
+
+
+def test_one_block_is_one_block() -> None:
+    assert "1 block of fresh processes" in screen(made_up.compared(blocks=1)).where
 
 
 def test_a_quick_look_says_once_that_there_is_no_verdict() -> None:

@@ -324,14 +324,22 @@ def _digest(
 
 
 def _states(folder: Path, *, locked: bool) -> Iterator[tuple[str, FileState]]:
-    """Every file of the folder. ``locked``: uv compared the wheels with their lock, so their own lists are right.
+    """Every file of the folder. ``locked``: the wheels are those of a lock, so what their own lists say must be true.
 
-    The list in a user's wheel need not be: where a file was changed by hand, two builds would have one digest.
+    uv compares a wheel with its hash when it downloads it, and not what it installs from its cache later. Raises
+    FetchError for a file that is another. The list in a user's wheel need not be true: he may have changed a file.
     """
     recorded = {f"{SITE_PACKAGES}/{name}": found for name, found in _recorded(folder / SITE_PACKAGES)} if locked else {}
     for name in sorted(_walk(folder)):
-        if name != _UV_LOCK:
-            yield f"{HERE}/{name}", _state(folder / name, recorded.get(name, ""))
+        if name == _UV_LOCK:
+            continue
+        state = _state(folder / name)
+        if state.sha256 != recorded.get(name, state.sha256):
+            raise FetchError(
+                f"{name}: sha256 expected {recorded[name]}, found {state.sha256}: it was changed in uv's cache, from "
+                "which other projects install too; run `uv cache clean`, then fetch again"
+            )
+        yield f"{HERE}/{name}", state
 
 
 def _states_given(place: Path, program: Path) -> Iterator[tuple[str, FileState]]:
@@ -344,10 +352,10 @@ def _states_given(place: Path, program: Path) -> Iterator[tuple[str, FileState]]
         yield f"{GIVEN}/{file.relative_to(place).as_posix()}", _state(file)
 
 
-def _state(file: Path, known_sha256: str = "") -> FileState:
+def _state(file: Path) -> FileState:
     file = Path(long_path(file))
     found = file.stat()
-    return FileState(known_sha256 or sha256(file), found.st_size, found.st_mtime_ns)
+    return FileState(sha256(file), found.st_size, found.st_mtime_ns)
 
 
 def _recorded(site_packages: Path) -> Iterator[tuple[str, str]]:

@@ -25,9 +25,10 @@ from repro.system.processes import ending_with_us
 INSTALL_TIMEOUT_S = 3600.0
 """300 MB at 0.7 Mbit/s."""
 _KEPT_LINES = 12
+_ASKED = "is the package index reachable?"
 _CURE = (
-    "is the package index reachable? Look at the network, at HTTPS_PROXY and NO_PROXY, and at the index that uv is "
-    "told of (UV_DEFAULT_INDEX, uv.toml), then fetch again"
+    "look at the network, at HTTPS_PROXY and NO_PROXY, and at the index of uv (UV_DEFAULT_INDEX, uv.toml), then "
+    "fetch again"
 )
 
 
@@ -37,9 +38,12 @@ def install(
     """Install the requirements into the folder for this Python, checked against their hashes, none of them built.
 
     Bytecode is compiled at once, by the Python that will load it: it costs 4 s and 115 MB a build on two cores and
-    saves 11 s in the first process that loads ITK (measured with 0.25.4). Raises FetchError with the last lines of uv.
+    saves 11 s in the first process that loads ITK (measured with 0.25.4). Files are copied: a link shares its bytes
+    with uv's cache and every other checkout, so that an edit here would be one there. Raises FetchError with the last
+    lines of uv.
     """
     options = ["--require-hashes", "--only-binary=:all:", "--compile-bytecode", "--no-deps", "--strict"]
+    options.append("--link-mode=copy")
     process = subprocess.Popen(
         [
             *(str(find_uv()), "pip", "install", f"--target={site_packages}", f"--python={python}", *options),
@@ -83,8 +87,8 @@ def install(
                          "fetch again: it goes on with the files that it has whole")  # fmt: skip
     if process.returncode:
         staging.raise_if_full("\n".join(last), site_packages)
-        cure = "run fetch once with network" if offline else _CURE
-        raise FetchError(f"{name}: its wheels could not be installed, nothing of them is used; {cure}. uv says:\n"
+        why, cure = ("uv has not kept them all", "run fetch once with network") if offline else (_ASKED, _CURE)
+        raise FetchError(f"{name}: its wheels could not be installed ({why}); {cure}. uv says:\n"
                          + "\n".join(last))  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from repro.report import charts, sentences
 from repro.report.charts import Axis, Line, Mark, mark
 from repro.report.material import MOST_LINES, Cell, Material, Section, cut, floor, table
 from repro.results.columns import BuildRow, Row
-from repro.text import UNKNOWN, line, listed, mebibytes, seconds
+from repro.text import UNKNOWN, counted, line, listed, mebibytes, seconds
 
 _ASKED = {
     "ITK": "itk",
@@ -96,7 +96,7 @@ def trust(material: Material, empty: Section) -> Section:
     lines = []
     for row in rows[:MOST_LINES]:
         by_block = [math.exp(median(rounds)) for rounds in material.measured.blocks_of(row).values() if rounds]
-        lines.append(Line(material.label(row), tuple(map(Mark, by_block)), f"{row.blocks} blocks"))
+        lines.append(Line(material.label(row), tuple(map(Mark, by_block)), counted(row.blocks or 0, "block")))
     how = (
         "A block is one life of fresh processes: a warm-up, then rounds in which both arms run once. Its log ratio is "
         "the median of its rounds'. The ratio is the median over blocks; its interval is by order statistics over them."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from repro.explain.headline import BAD
@@ -189,44 +189,62 @@ def _warnings(pairs: Sequence[Finding]) -> Iterator[str]:
 
 def _of_builds(tables: Tables) -> First:
     """The conditions of the builds that were compared."""
-    rows = [row for row in tables.rows if row.experiment and row.ratio is not None]
+    rows = sorted((row for row in tables.rows if row.experiment), key=lambda row: row.ratio is None)
+    measured = [row for row in rows if row.ratio is not None]
     shown = rows[:MOST_CONDITIONS]
-    several = len({(row.machine, row.comparison) for row in rows}) > 1
+    machines = sorted({row.machine for row in tables.rows})
+    comparisons = {row.comparison for row in rows}
+
+    def label(row: Row) -> str:
+        words = f"{row.comparison} {row.condition}" if len(comparisons) > 1 else row.condition
+        return line(words, 40) + (f", M{machines.index(row.machine) + 1}" if len(machines) > 1 else "")
+
+    before: dict[str, Callable[[Row], str]] = {}
+    if len(machines) > 1:
+        before["machine"] = lambda row: f"M{machines.index(row.machine) + 1} {line(row.machine, 40)}"
+    if len(comparisons) > 1:
+        before["builds"] = lambda row: line(row.comparison, 60)
     names = list(dict.fromkeys((row.base, row.other) for row in rows))
-    title, sides = "Nothing was measured yet.", ("base", "other")
-    if rows:
+    title = "No condition has a ratio." if rows else "Nothing was measured yet."
+    sides = ("base", "other")
+    if measured:
         base, other = (sentences.build(name) for name in names[0])
         sides = (base, other) if len(names) == 1 else sides
-        verdicts = [row.verdict or Verdict.CANNOT_TELL for row in rows if (row.base, row.other) == names[0]]
+        verdicts = [row.verdict or Verdict.CANNOT_TELL for row in measured if (row.base, row.other) == names[0]]
         title = f"Against {base}, {sentences.counted_verdicts(verdicts, other)}"
-    heads = (*(("builds",) if several else ()), "condition", *(f"{side} (s)" for side in sides), "ratio")
-    cells = tuple((*((Cell(line(row.comparison, 60)),) if several else ()), *_condition(row)) for row in shown)
-    missing = [
-        line(figures[0] if figures else row.status, 200)
-        for row in tables.rows
-        for reason, figures in row.reasons
-        if reason is Reason.UNAVAILABLE
-    ]
+    intervals = all(row.interval == "interval" for row in measured)
+    reach = "its 95% interval" if intervals else "the range of its blocks"
+    heads = (*before, "condition", *(f"{side} (s)" for side in sides), "ratio")
+    cells = tuple((*(Cell(words(row)) for words in before.values()), *_condition(row)) for row in shown)
     return First(
         title=title,
         where=_where(tables),
         note="",
         table=Table(
-            "Median seconds, and the ratio with its 95% interval",
+            f"Median seconds, and the ratio with {reach}",
             heads,
             cells,
             frozenset(range(len(heads) - 3, len(heads))),
             f"{len(rows) - len(shown)} more conditions are in comparison.csv." if len(rows) > len(shown) else "",
         ),
         ladder_of="",
-        steps=tuple(
-            (line(row.condition, 40), row.estimate, row.verdict or Verdict.CANNOT_TELL) for row in shown if row.estimate
-        ),
+        steps=tuple((label(row), row.estimate, row.verdict or Verdict.CANNOT_TELL) for row in shown if row.estimate),
         why="",
         do="" if rows else f"Measure: {command('bench-all --quick')}",
         code=(),
-        warnings=tuple(dict.fromkeys(missing[:3])),
+        warnings=tuple(dict.fromkeys(_missing(tables.rows)))[:3],
     )
+
+
+def _missing(rows: Sequence[Row]) -> Iterator[str]:
+    """What could not be had, or failed, and why."""
+    for row in rows:
+        for reason, figures in row.reasons:
+            if reason is Reason.UNAVAILABLE:
+                yield line(figures[0] if figures else row.status, 200)
+            elif reason is Reason.TRIALS_FAILED:
+                why = f": {line(figures[2], 120)}" if len(figures) > 2 else "."
+                yield f"{line(row.condition, 40)}: {line(' of '.join(figures[:2]), 40)} trials failed{why}"
 
 
 def _condition(row: Row) -> tuple[Cell, ...]:
@@ -235,7 +253,7 @@ def _condition(row: Row) -> tuple[Cell, ...]:
         Cell(line(row.condition, 40)),
         Cell(seconds(row.base_median_s)),
         Cell(seconds(row.other_median_s)),
-        _judged_cell(row.estimate, verdict) if row.estimate else Cell(UNKNOWN),
+        _judged_cell(row.estimate, verdict) if row.estimate else Cell(row.status, "bad"),
     )
 
 
@@ -243,8 +261,8 @@ def _where(tables: Tables) -> str:
     """Where and how it was measured, in one line."""
     machines = {row.machine: row for row in tables.rows if row.experiment}
     blocks = sorted({row.blocks for row in tables.rows if row.blocks})
-    reach = f"{blocks[0]} to {blocks[-1]}" if len(blocks) > 1 else "".join(map(str, blocks))
-    method = f"{reach} blocks of fresh processes a condition, both paths in the same rounds" if blocks else ""
+    reach = f"{blocks[0]} to {counted(blocks[-1], 'block')}" if len(blocks) > 1 else counted(sum(blocks), "block")
+    method = f"{reach} of fresh processes a condition, both paths in the same rounds" if blocks else ""
     if len(machines) == 1:
         ((name, row),) = machines.items()
         cores = f", {counted(row.physical_cores, 'core')}" if row.physical_cores else ""

@@ -27,7 +27,8 @@ def document(first: First, ways: Table) -> str:
         lines += [f"* {escape(label)}: {judged(found, verdict)}" for label, found, verdict in first.steps]
         lines.append("")
     lines += [f"Why: {prose(first.why)}", ""] if first.why else []
-    lines += [prose(warning) for warning in first.warnings[:2]]
+    for warning in first.warnings[:2]:
+        lines += [prose(warning), ""]
     if first.do:
         lines += [prose(first.do), ""]
     if first.code:
