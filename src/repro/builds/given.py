@@ -21,7 +21,7 @@ from repro.builds import archives, executables, installed, pythons, staging, whe
 from repro.builds.catalogue import OWN_PACKAGES, Catalogue, CatalogueBuild, load_catalogue
 from repro.builds.fetch import NEEDED_BYTES, fetch
 from repro.builds.installed import PROGRAMS, SITE_PACKAGES, InstalledBuild
-from repro.errors import ConfigError
+from repro.errors import ConfigError, UnavailableError
 from repro.files import sha256, write_json
 from repro.model import Path_, digest
 from repro.paths import BUILDS, CACHE, shown
@@ -51,7 +51,7 @@ def resolve(
 ) -> InstalledBuild:
     """The build that the user names, put into ``.builds`` where it is not there yet.
 
-    ``text`` is a name of the catalogue or of an own build, or the path of a wheel, of a folder of wheels, of an
+    ``text`` is a name of the catalogue or of an own build, else the path of a wheel, of a folder of wheels, of an
     executable, or of a folder or zip archive that has bin/ and lib/. ``itk`` is the version of ITK under a wheel: that
     of a lock of the catalogue; without it the ITK wheels beside the wheel are taken, else the newest lock that fits.
     Raises ConfigError or FetchError with one sentence about what is wrong and the cure.
@@ -60,6 +60,9 @@ def resolve(
     if text in catalogue.builds:
         return fetch(catalogue.builds[text], offline=offline, root=root, cache=cache, say=say)
     path = executables.path_of(text)
+    if text and Path(text).name == text:  # a name, which no file of the current folder may take over
+        with contextlib.suppress(UnavailableError):
+            return _use(installed.load(text, root, catalogue))
     if not path.exists() and ("/" in text or path.suffix in (".whl", ".zip")):
         raise ConfigError(f"{text}: there is no such file or folder; look for a typing error")
     if not path.exists():
@@ -82,7 +85,8 @@ def keep(
         raise ConfigError(
             f"--as {name!r}: give a name of letters, digits, '.', '_' and '-' that no build and no pair has"
         )
-    build = resolve(text, itk=itk, offline=offline, root=root, say=say)
+    path = executables.path_of(text)
+    build = resolve(str(path) if path.exists() else text, itk=itk, offline=offline, root=root, say=say)
     if not build.build.own:
         raise ConfigError(f"{text} is {build.name} of the catalogue, which has its name already")
     for other in installed.own_builds(root):
