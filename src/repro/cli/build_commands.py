@@ -172,12 +172,13 @@ def reasons(failed: Mapping[str, Exception], *, verbose: bool = False) -> list[s
         kinds.setdefault(kind, {}).setdefault(str(error), []).append(name)
     found = []
     for messages in kinds.values():
-        names = [name for those in messages.values() for name in those]
-        more = "" if len(messages) == 1 else f" (and {text.counted(len(messages) - 1, 'message')} like it: -v)"
-        message = next(iter(messages)).removeprefix(f"{names[0]}: ")
-        if not verbose and (cause := message.split("; ")[0]) != message:
-            message, more = cause, more or " (-v says more)"
-        found.append(f"{text.listed(names)}: {message}{more}")
+        (first, names), *others = messages.items()
+        message = first.removeprefix(f"{names[0]}: ")
+        cause = message if verbose else message.split("; ")[0]
+        like = [name for _, those in others for name in those]
+        more = f"; {text.listed(like)}: the like" if like else ""
+        hint = " (-v says more)" if like or cause != message else ""
+        found.append(f"{text.listed(names)}: {cause}{more}{hint}")
     return found
 
 
