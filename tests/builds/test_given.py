@@ -335,6 +335,13 @@ def test_a_kept_name_wins_over_a_file_of_the_current_folder_and_a_path_is_always
         given.keep("mine", "mine", root=known.root)
 
 
+def test_a_build_keeps_its_name_when_the_same_files_are_given_from_another_place(known: House, tmp_path: Path) -> None:
+    first, second = (builds_house.program(tmp_path / place / executable_name("elastix")) for place in "ab")
+    kept = given.keep(str(first), "mine", root=known.root)
+    resolve(known, second)
+    assert resolve(known, "mine").build == kept.build
+
+
 def test_a_build_that_was_used_once_is_discarded_by_the_last_that_uses_it(known: House) -> None:
     build = resolve(known, wheel(known))
     with FileLock(known.root / f".{build.folder.name}-another-process.lock"):

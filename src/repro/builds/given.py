@@ -95,9 +95,7 @@ def keep(
             raise ConfigError(
                 f"--as {name!r}: {other.name} has this name; choose another, or delete {shown(other.folder)}"
             )
-    named = dataclasses.replace(build.description, called=name)
-    write_json(build.folder / installed.DESCRIPTION, dataclasses.asdict(named))
-    return dataclasses.replace(build, description=named)
+    return _call(build, name)
 
 
 def discard(build: InstalledBuild) -> None:
@@ -110,6 +108,12 @@ def discard(build: InstalledBuild) -> None:
         named = any(one.folder == build.folder and one.description.called for one in installed.own_builds(root))
         if not named and not any(map(_is_held, root.glob(f".{build.folder.name}-*.lock"))):
             staging.remove(build.folder)
+
+
+def _call(build: InstalledBuild, name: str) -> InstalledBuild:
+    named = dataclasses.replace(build.description, called=name)
+    write_json(build.folder / installed.DESCRIPTION, dataclasses.asdict(named))
+    return dataclasses.replace(build, description=named)
 
 
 def _use(build: InstalledBuild) -> InstalledBuild:
@@ -154,9 +158,11 @@ def _put(path: Path, itk: str | None, catalogue: Catalogue, root: Path, offline:
             dataclasses.replace(executable, place=None if zipped else executable.place).describe(folder, own=True)
         new = installed.read(folder, "")
         for one in installed.own_builds(root):
-            same = (one.build, one.description.place) == (new.build, new.description.place)
-            if same and _is_whole(one):
+            if one.build != new.build:
+                continue
+            if one.description.place == new.description.place and _is_whole(one):
                 return one
+            _call(new, one.description.called)  # the same files at another place
         place = root / new.name.replace(":", "-")
         staging.swap_in(folder, place)
         return installed.read(place, "")
