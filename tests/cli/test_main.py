@@ -97,6 +97,7 @@ def test_help_loads_nothing_heavy() -> None:
         ("compare api:0.25.4 api:0.25.3 --markdown no/such/folder/x.md", "no file can be written there"),
         (f"compare api:0.25.4 api:0.25.3 --json {os.curdir}", "no file can be written there"),
         (f"compare api:0.25.4 api:0.25.3 --markdown {os.devnull}", "no file can be written there"),
+        ("compare 0.25.1-5.3.1 cli:5.3.1", "is a pair; name one of its builds: cli:5.3.1 or api:0.25.1"),
         ("compare api:0.25.4 api:0.25.3 --experiment nope", "unknown experiment 'nope'"),
         ("exec nope/nope -- true", "nope/nope: there is no such file"),
     ],

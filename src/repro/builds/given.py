@@ -59,6 +59,8 @@ def resolve(
     catalogue = load_catalogue()
     if text in catalogue.builds:
         return fetch(catalogue.builds[text], offline=offline, root=root, cache=cache, say=say)
+    if pair := catalogue.pairs.get(text):
+        raise ConfigError(f"{text} is a pair; name one of its builds: {pair.cli} or {pair.api}")
     path = executables.path_of(text)
     if text and Path(text).name == text:  # a name, which no file of the current folder may take over
         with contextlib.suppress(UnavailableError):
