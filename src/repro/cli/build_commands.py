@@ -169,11 +169,10 @@ def reasons(failed: Mapping[str, Exception], *, verbose: bool = False) -> list[s
     kinds: dict[str, dict[str, list[str]]] = {}
     for name, error in failed.items():
         kind = str(error) if verbose else type(error).__name__
-        kinds.setdefault(kind, {}).setdefault(str(error), []).append(name)
+        kinds.setdefault(kind, {}).setdefault(str(error).removeprefix(f"{name}: "), []).append(name)
     found = []
     for messages in kinds.values():
-        (first, names), *others = messages.items()
-        message = first.removeprefix(f"{names[0]}: ")
+        (message, names), *others = messages.items()
         cause = message if verbose else message.split("; ")[0]
         like = [name for _, those in others for name in those]
         more = f"; {text.listed(like)}: the like" if like else ""
