@@ -28,14 +28,16 @@ Makes the private venv .venv once, from params/tools.txt, and runs the command i
 """
 CHECKS = ("test", "lint", "unit")
 MADE = (".builds", ".cache", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis")
-MADE_RESULTS = ("raw", "received", "*.csv", "report.html", "report.md", "*.zip", "*.lock", ".tmp-*")
-"""In results/: what bench, merge, report and pack write. Anything else there is the user's own."""
+MADE_RESULTS = (
+    "raw", "comparison.csv", "trials.csv", "builds.csv", "sessions.jsonl", "report.html", "report.md", ".tmp-*"
+)  # fmt: skip
+"""In results/: what bench, merge and report write. Anything else there is the user's own, packs of others too."""
 
 
 def launch(words: Sequence[str]) -> int:
     """Run the command that these words name; its exit status."""
     speak_utf8(sys.stdout, sys.stderr)
-    if not words:
+    if not words or (words[0] == "clean" and words[1:]):
         print(HELP, end="", file=sys.stderr)
         return EXIT_USAGE
     try:

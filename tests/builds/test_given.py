@@ -321,6 +321,27 @@ def test_a_build_is_kept_under_a_name(known: House) -> None:
     assert given.keep(str(wheel(known)), "mine", root=known.root).name == build.name
 
 
+def test_a_kept_name_wins_over_a_file_of_the_current_folder_and_a_path_is_always_a_file(known: House) -> None:
+    kept = given.keep(str(wheel(known)), "mine", root=known.root)
+    known.monkeypatch.chdir(known.folder)
+    file = wheel(known, "0.25.6")
+    assert (known.folder / "mine").is_dir()
+    assert resolve(known, "mine").build == kept.build
+    assert resolve(known, "./mine/" + file.name).build.version == "0.25.6"
+    for old in (known.folder / "mine").glob("*dev3*"):
+        old.unlink()
+    assert resolve(known, "./mine").build.version == "0.25.6"
+    with pytest.raises(ConfigError, match="has this name; choose another"):
+        given.keep("mine", "mine", root=known.root)
+
+
+def test_a_build_keeps_its_name_when_the_same_files_are_given_from_another_place(known: House, tmp_path: Path) -> None:
+    first, second = (builds_house.program(tmp_path / place / executable_name("elastix")) for place in "ab")
+    kept = given.keep(str(first), "mine", root=known.root)
+    resolve(known, second)
+    assert resolve(known, "mine").build == kept.build
+
+
 def test_a_build_that_was_used_once_is_discarded_by_the_last_that_uses_it(known: House) -> None:
     build = resolve(known, wheel(known))
     with FileLock(known.root / f".{build.folder.name}-another-process.lock"):

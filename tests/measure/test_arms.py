@@ -85,9 +85,11 @@ def test_a_worker_that_fails_is_ended_and_of_no_use_any_more(bench: Bench, wrong
     assert arm._child is None
 
 
-def test_a_failure_in_a_worker_says_what_only_the_log_of_elastix_explains(bench: Bench) -> None:
-    with pytest.raises(TrialError, match="the log says why"):
-        bench.run(bench.arm(text='(api "fail")'))
+@pytest.mark.parametrize("path", ["cli", "api"])
+def test_a_failure_says_first_what_the_log_of_elastix_explains(bench: Bench, path: Path_) -> None:
+    with pytest.raises(TrialError) as caught:
+        bench.run(bench.arm(path, f'({path} "fail")'))
+    assert "the log says why" in str(caught.value).splitlines()[0]
 
 
 @pytest.mark.parametrize("path", ["cli", "api"])

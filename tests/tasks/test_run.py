@@ -405,9 +405,9 @@ def test_pip_trusts_the_certificates_of_the_environment(
 
 def test_clean_removes_what_the_commands_made_and_nothing_else(tmp_path: Path) -> None:
     made = [".builds/api/x", ".cache/x", ".venv/made-by-tasks-run", ".ruff_cache/x", "src/repro/__pycache__/x.pyc"]
-    made += ["results/raw/m/x.jsonl", "results/trials.csv", "results/report.html", "results/pack.zip"]
+    made += ["results/raw/m/x.jsonl", "results/trials.csv", "results/report.html", "results/sessions.jsonl"]
     kept = ["results/reference/x.csv", "src/repro/x.py", ".git/config", "tests/x.py", ".pixi/x", "notes.txt"]
-    kept += ["results/notes.txt", "results/paper/figure.png", ".machine-id"]
+    kept += ["results/notes.csv", "results/anna.zip", "results/paper/figure.png", ".machine-id"]
     outside = tmp_path / "outside" / "x"
     for path in [*(tmp_path / "checkout" / name for name in (*made, *kept)), outside]:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -419,6 +419,15 @@ def test_clean_removes_what_the_commands_made_and_nothing_else(tmp_path: Path) -
     assert {name for name in found if (tmp_path / "checkout" / name).is_file()} == set(kept)
     assert ".hypothesis" not in found
     assert outside.exists()
+
+
+@pytest.mark.parametrize("more", ["--help", "results"])
+def test_clean_with_anything_behind_it_says_the_usage_and_removes_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: str
+) -> None:
+    monkeypatch.setattr(launch, "clean", lambda root: pytest.fail(f"cleans {root}"))
+    assert launch.launch(["clean", more]) == launch.EXIT_USAGE
+    assert "usage:" in capsys.readouterr().err
 
 
 def test_nothing_that_git_keeps_is_removed() -> None:

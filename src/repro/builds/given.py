@@ -21,7 +21,7 @@ from repro.builds import archives, executables, installed, pythons, staging, whe
 from repro.builds.catalogue import OWN_PACKAGES, Catalogue, CatalogueBuild, load_catalogue
 from repro.builds.fetch import NEEDED_BYTES, fetch
 from repro.builds.installed import PROGRAMS, SITE_PACKAGES, InstalledBuild
-from repro.errors import ConfigError
+from repro.errors import ConfigError, UnavailableError
 from repro.files import sha256, write_json
 from repro.model import Path_, digest
 from repro.paths import BUILDS, CACHE, shown
@@ -51,7 +51,7 @@ def resolve(
 ) -> InstalledBuild:
     """The build that the user names, put into ``.builds`` where it is not there yet.
 
-    ``text`` is a name of the catalogue or of an own build, or the path of a wheel, of a folder of wheels, of an
+    ``text`` is a name of the catalogue or of an own build, else the path of a wheel, of a folder of wheels, of an
     executable, or of a folder or zip archive that has bin/ and lib/. ``itk`` is the version of ITK under a wheel: that
     of a lock of the catalogue; without it the ITK wheels beside the wheel are taken, else the newest lock that fits.
     Raises ConfigError or FetchError with one sentence about what is wrong and the cure.
@@ -59,7 +59,12 @@ def resolve(
     catalogue = load_catalogue()
     if text in catalogue.builds:
         return fetch(catalogue.builds[text], offline=offline, root=root, cache=cache, say=say)
+    if pair := catalogue.pairs.get(text):
+        raise ConfigError(f"{text} is a pair; name one of its builds: {pair.cli} or {pair.api}")
     path = executables.path_of(text)
+    if text and Path(text).name == text:  # a name, which no file of the current folder may take over
+        with contextlib.suppress(UnavailableError):
+            return _use(installed.load(text, root, catalogue))
     if not path.exists() and ("/" in text or path.suffix in (".whl", ".zip")):
         raise ConfigError(f"{text}: there is no such file or folder; look for a typing error")
     if not path.exists():
@@ -82,7 +87,8 @@ def keep(
         raise ConfigError(
             f"--as {name!r}: give a name of letters, digits, '.', '_' and '-' that no build and no pair has"
         )
-    build = resolve(text, itk=itk, offline=offline, root=root, say=say)
+    path = executables.path_of(text)
+    build = resolve(str(path) if path.exists() else text, itk=itk, offline=offline, root=root, say=say)
     if not build.build.own:
         raise ConfigError(f"{text} is {build.name} of the catalogue, which has its name already")
     for other in installed.own_builds(root):
@@ -91,9 +97,7 @@ def keep(
             raise ConfigError(
                 f"--as {name!r}: {other.name} has this name; choose another, or delete {shown(other.folder)}"
             )
-    named = dataclasses.replace(build.description, called=name)
-    write_json(build.folder / installed.DESCRIPTION, dataclasses.asdict(named))
-    return dataclasses.replace(build, description=named)
+    return _call(build, name)
 
 
 def discard(build: InstalledBuild) -> None:
@@ -106,6 +110,12 @@ def discard(build: InstalledBuild) -> None:
         named = any(one.folder == build.folder and one.description.called for one in installed.own_builds(root))
         if not named and not any(map(_is_held, root.glob(f".{build.folder.name}-*.lock"))):
             staging.remove(build.folder)
+
+
+def _call(build: InstalledBuild, name: str) -> InstalledBuild:
+    named = dataclasses.replace(build.description, called=name)
+    write_json(build.folder / installed.DESCRIPTION, dataclasses.asdict(named))
+    return dataclasses.replace(build, description=named)
 
 
 def _use(build: InstalledBuild) -> InstalledBuild:
@@ -150,9 +160,11 @@ def _put(path: Path, itk: str | None, catalogue: Catalogue, root: Path, offline:
             dataclasses.replace(executable, place=None if zipped else executable.place).describe(folder, own=True)
         new = installed.read(folder, "")
         for one in installed.own_builds(root):
-            same = (one.build, one.description.place) == (new.build, new.description.place)
-            if same and _is_whole(one):
+            if one.build != new.build:
+                continue
+            if one.description.place == new.description.place and _is_whole(one):
                 return one
+            _call(new, one.description.called)  # the same files at another place
         place = root / new.name.replace(":", "-")
         staging.swap_in(folder, place)
         return installed.read(place, "")

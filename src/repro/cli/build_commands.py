@@ -169,15 +169,15 @@ def reasons(failed: Mapping[str, Exception], *, verbose: bool = False) -> list[s
     kinds: dict[str, dict[str, list[str]]] = {}
     for name, error in failed.items():
         kind = str(error) if verbose else type(error).__name__
-        kinds.setdefault(kind, {}).setdefault(str(error), []).append(name)
+        kinds.setdefault(kind, {}).setdefault(str(error).removeprefix(f"{name}: "), []).append(name)
     found = []
     for messages in kinds.values():
-        names = [name for those in messages.values() for name in those]
-        more = "" if len(messages) == 1 else f" (and {text.counted(len(messages) - 1, 'message')} like it: -v)"
-        message = next(iter(messages)).removeprefix(f"{names[0]}: ")
-        if not verbose and (cause := message.split("; ")[0]) != message:
-            message, more = cause, more or " (-v says more)"
-        found.append(f"{text.listed(names)}: {message}{more}")
+        (message, names), *others = messages.items()
+        cause = message if verbose else message.split("; ")[0]
+        like = [name for _, those in others for name in those]
+        more = f"; {text.listed(like)}: the like" if like else ""
+        hint = " (-v says more)" if like or cause != message else ""
+        found.append(f"{text.listed(names)}: {cause}{more}{hint}")
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -249,8 +250,8 @@ def compare(
 
     threshold = opt.threshold(fail_if)
     for file in (markdown, json_file, benchmark_json):
-        if file and not file.absolute().parent.is_dir():
-            raise ConfigError(f"{file}: its folder does not exist; make it, or give another name")
+        if file and not (os.access(file.absolute().parent, os.W_OK) and (file.is_file() or not file.exists())):
+            raise ConfigError(f"{file}: no file can be written there; make its folder, or give another name")
     asked = work.Asked(
         experiments=experiment or (), file=experiments, blocks=blocks, rounds=rounds, threads=threads, offline=offline
     )

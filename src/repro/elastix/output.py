@@ -67,6 +67,11 @@ def read_log(folder: Path) -> str:
     return log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
 
 
+def errors(folder: Path) -> str:
+    """What the folder's elastix.log says went wrong, in one line; empty where it says nothing of it."""
+    return "; ".join(parse_errors(read_log(folder)))
+
+
 def parse_log(text: str) -> dict[str, Any]:
     """The facts of a log's text as fields of a Measurement. Never raises, takes time in proportion to the text.
 

@@ -155,7 +155,8 @@ class CliArm(Arm):
         if outcome.exit_status != 0 or outcome.timed_out:
             tails = (tail_of(folder / name) for name in ("elastix.log", "stdout.txt", "stderr.txt"))
             said = "\n".join(filter(None, tails))
-            words = f"the executable {outcome.how}; it last said:\n{said}"
+            words = ": ".join(filter(None, (f"the executable {outcome.how}", output.errors(folder))))
+            words += f"; it last said:\n{said}"
             raise TrialError(words, timed_out=outcome.timed_out, facts=facts)
         return facts
 
@@ -192,9 +193,10 @@ class WorkerArm(Arm):
         except TrialError as error:
             self.usable = False
             self.close()
-            # ITK's message only sends one to the log.
-            said = "".join(f"\nelastix.log: {one}" for one in output.parse_errors(output.read_log(folder)))
-            raise TrialError(f"{error}{said}", timed_out=error.timed_out, facts=error.facts) from error
+            # ITK's message only sends one to the log. The log comes first: of a long message the start is shown.
+            said = output.errors(folder)
+            words = f"elastix.log: {said}\n{error}" if said else str(error)
+            raise TrialError(words, timed_out=error.timed_out, facts=error.facts) from error
         return {**loading, **facts, "said": {**self._said, **facts.get("said", {})}, "threads": self._threads}
 
     def _load(self, started: float) -> Facts:
