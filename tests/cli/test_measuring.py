@@ -144,6 +144,16 @@ def test_compare_says_slower_and_fails_where_the_threshold_is_passed(house: Hous
     assert house("compare", "mine", "cli:5.3.1", "--fail-if", "slower:5%").status == 0
 
 
+def test_a_threshold_is_worth_more_blocks_and_rounds(house: House) -> None:
+    house.noise = lambda trial: 1.1 if (trial.block % 2 == 0) == (trial.side == "other") else 1.0
+    house("compare", "cli:5.3.1", "cli:5.3.1")
+    assert max(trial.round for _, trial in house.ran) == 2
+    house.ran.clear()
+    house("compare", "cli:5.3.1", "cli:5.3.1", "--fail-if", "slower:5%", "--fresh")
+    assert max(trial.round for _, trial in house.ran) == 4
+    assert max(trial.block for _, trial in house.ran) == 12
+
+
 def test_compare_measures_the_base_against_itself_in_the_same_call(house: House) -> None:
     house("compare", "cli:5.3.1", "mine")
     rows = {(row.base, row.other) for row in tables_of(house)}

@@ -191,6 +191,16 @@ def test_one_job_of_the_pool_is_measured_like_the_other_ways() -> None:
     assert [(one["way"], one["many_s"]) for one in alone] == [("executable", None), ("ElastixPool", None)]
 
 
+def test_the_ways_of_one_job_do_the_same_work() -> None:
+    bins = Case(
+        experiment="causes", condition="bins", machine_threads=28, overrides=f"{made_up.HALF}; NumberOfHistogramBins=32"
+    )
+    posted = Case(experiment="causes", condition="posted", machine_threads=28, overrides=made_up.HALF)
+    cured = dataclasses.replace(posted, condition="threads", other=made_up.TOLD)
+    found = find(made_up.made(pairs=made_up.PAIRS[:1], cases=[bins, posted, cured]))
+    assert {one.figures["overrides"] for one in found if one.kind == "way"} == {made_up.HALF}
+
+
 def test_loading_that_nobody_asked_for_is_unknown() -> None:
     tables = made_up.made(pairs=made_up.PAIRS[:1], cases=made_up.MORE)
     found = find(dataclasses.replace(tables, builds=[]))

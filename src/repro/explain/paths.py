@@ -73,9 +73,10 @@ def _one_job(rows: Sequence[Row], loads: Mapping[tuple[str, str], float | None])
     The worker that measures loads by the names of the wheels' files, as the pool does; a program of a user's takes what
     `inspect` found.
     """
-    by_group: dict[tuple[str, int | None], dict[Way, Figures]] = defaultdict(dict)
+    by_group: dict[tuple[object, ...], dict[Way, Figures]] = defaultdict(dict)
     for row in sorted(rows, key=lambda one: asked(one.other_asked).by != "method"):
-        found, way = by_group[row.experiment, row.machine_threads], _way(row)
+        work = row.transform, row.size_px, row.overrides
+        found, way = by_group[row.experiment, row.machine_threads, *work], _way(row)
         if way is None or asked(row.base_asked).threads == "default":
             continue
         base_s, other_s = row.base_median_s, row.other_median_s or 0.0
