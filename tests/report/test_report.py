@@ -164,6 +164,13 @@ def test_a_comparison_of_builds_has_a_first_screen_of_its_own() -> None:
     assert [row[-1].tone for row in first.table.rows] == ["faster", "no difference"]
 
 
+def test_builds_against_themselves_come_after_what_was_asked() -> None:
+    floor, asked = made_up.compared(other="api:0.25.3"), made_up.compared()
+    first = screen(dataclasses.replace(asked, rows=[*floor.rows, *asked.rows]))
+    assert first.title.startswith("Against api 0.25.3, api 0.25.4 is faster")
+    assert [row[0].text.split()[-1] for row in first.table.rows] == ["api:0.25.4"] * 2 + ["api:0.25.3"] * 2
+
+
 def failed(row: Row) -> Row:
     why = write_reasons([(Reason.TRIALS_FAILED, (2, 2, "the worker died"))])
     return dataclasses.replace(row, status=Status.FAILED, reason=why, ratio=None, ratio_low=None, ratio_high=None)

@@ -131,7 +131,6 @@ def steps(name: str, title: str, steps: Sequence[tuple[str, Estimate, str]]) -> 
             axes.barh(y, one.value - 1, 0.36, left=1, color=colour, linewidth=0)
             if before is not None:
                 axes.barh(y, before - one.value, 0.36, left=one.value, color=BAND, linewidth=0)
-                axes.plot([before, before], [y - 0.82, y - 0.18], color=MUTED, linewidth=1, linestyle=(0, (3, 2)))
             if drawable(one.low) and drawable(one.high):
                 axes.plot([one.low, one.high], [y, y], color=INK, solid_capstyle="butt")
             _label(axes, y, label, f"{ratio(one.value)} {'' if tone == 'cannot tell' else tone}".strip())

@@ -189,7 +189,9 @@ def _warnings(pairs: Sequence[Finding]) -> Iterator[str]:
 
 def _of_builds(tables: Tables) -> First:
     """The conditions of the builds that were compared."""
-    rows = sorted((row for row in tables.rows if row.experiment), key=lambda row: row.ratio is None)
+    rows = sorted(
+        (row for row in tables.rows if row.experiment), key=lambda row: (row.ratio is None, row.base == row.other)
+    )
     measured = [row for row in rows if row.ratio is not None]
     shown = rows[:MOST_CONDITIONS]
     machines = sorted({row.machine for row in tables.rows})
@@ -204,13 +206,14 @@ def _of_builds(tables: Tables) -> First:
         before["machine"] = lambda row: f"M{machines.index(row.machine) + 1} {line(row.machine, 40)}"
     if len(comparisons) > 1:
         before["builds"] = lambda row: line(row.comparison, 60)
-    names = list(dict.fromkeys((row.base, row.other) for row in rows))
+    apart = [row for row in measured if row.base != row.other] or measured  # else it is a build against itself
     title = "No condition has a ratio." if rows else "Nothing was measured yet."
     sides = ("base", "other")
     if measured:
-        base, other = (sentences.build(name) for name in names[0])
-        sides = (base, other) if len(names) == 1 else sides
-        verdicts = [row.verdict or Verdict.CANNOT_TELL for row in measured if (row.base, row.other) == names[0]]
+        names = (apart[0].base, apart[0].other)
+        base, other = map(sentences.build, names)
+        sides = (base, other) if len(comparisons) == 1 else sides
+        verdicts = [row.verdict or Verdict.CANNOT_TELL for row in apart if (row.base, row.other) == names]
         title = f"Against {base}, {sentences.counted_verdicts(verdicts, other)}"
     intervals = all(row.interval == "interval" for row in measured)
     reach = "its 95% interval" if intervals else "the range of its blocks"
