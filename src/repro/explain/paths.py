@@ -75,8 +75,7 @@ def _one_job(rows: Sequence[Row], loads: Mapping[tuple[str, str], float | None])
     """
     by_group: dict[tuple[object, ...], dict[Way, Figures]] = defaultdict(dict)
     for row in sorted(rows, key=lambda one: asked(one.other_asked).by != "method"):
-        work = row.transform, row.size_px, row.overrides
-        found, way = by_group[row.experiment, row.machine_threads, *work], _way(row)
+        found, way = by_group[row.experiment, row.machine_threads, *_work(row)], _way(row)
         if way is None or asked(row.base_asked).threads == "default":
             continue
         base_s, other_s = row.base_median_s, row.other_median_s or 0.0
@@ -102,10 +101,10 @@ def _memory(trials: Sequence[TrialRow]) -> Mapping[tuple[str, ...], int]:
 
 def _many_jobs(rows: Sequence[Row], memory: Mapping[tuple[str, ...], int]) -> dict[Way, Figures]:
     """Several at a time: of each way the number of jobs with the fewest seconds a registration."""
-    most = Counter((row.transform, row.size_px, row.overrides) for row in rows).most_common(1)
+    most = Counter(map(_work, rows)).most_common(1)
     found: dict[Way, Figures] = {}
     for row in rows:
-        if (row.transform, row.size_px, row.overrides) != most[0][0]:
+        if _work(row) != most[0][0]:
             continue
         arms = ("base", Way.EXECUTABLE, row.base_median_s), ("other", _way(row), row.other_median_s)
         for side, way, wall in arms:
@@ -114,6 +113,11 @@ def _many_jobs(rows: Sequence[Row], memory: Mapping[tuple[str, ...], int]) -> di
                 used = memory.get((row.machine, row.comparison, row.experiment, row.condition, side))
                 found[way] = {"many_s": each, "jobs": row.jobs, "many_bytes": used, "many_overrides": row.overrides}
     return found
+
+
+def _work(row: Row) -> tuple[str | None, str | None, str | None]:
+    """What a registration of the row has to do."""
+    return row.transform, row.size_px, row.overrides
 
 
 def _is_batch(row: Row) -> bool:
