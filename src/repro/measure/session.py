@@ -155,7 +155,9 @@ def run(work: Sequence[Work], options: Options, listener: Listener, stop: Stop) 
                 store.set_aside(file)
         left = [_blocks(session, one) for one in work]
         while left:
-            left = [blocks for blocks in left if next(blocks, False)]
+            for blocks in tuple(left):
+                if not next(blocks, False):
+                    left.remove(blocks)
             listener.pass_finished(len(left))
     summary.wall_s = time.perf_counter() - start
     return summary

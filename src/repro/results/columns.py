@@ -127,7 +127,7 @@ class Row:
         return read_reasons(self.reason)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: there may be a hundred thousand, and each takes three times as long
 class TrialRow:
     """One trial: failures, timeouts and warm-ups too."""
 

@@ -47,13 +47,13 @@ def merge(sources: Sequence[Path], out: Path, own: Path | None = None) -> Merged
     try:
         raw = read_raw(sources, own)
         made = compare(raw)
+        if not made.rows:
+            listed = ", ".join(shown(source) for source in sources)
+            why = f": {raw.broken[0]}" if raw.broken else ""
+            raise StoreError(f"{listed}: no measurement in {raw.files} raw files{why}; run `{command('bench')}` first")
+        tables.write(made, out)
     finally:
         gc.enable()
-    if not made.rows:
-        listed = ", ".join(shown(source) for source in sources)
-        why = f": {raw.broken[0]}" if raw.broken else ""
-        raise StoreError(f"{listed}: no measurement in {raw.files} raw files{why}; run `{command('bench')}` first")
-    tables.write(made, out)
     counts = Counter(row.status for row in made.rows)
     return Merged(
         made,

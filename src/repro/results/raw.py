@@ -169,11 +169,13 @@ class _Origin:
         sessions: set[str] = set()
         places: dict[str, Place] = {}
         problems: list[tuple[int, str]] = []
-        identity, at = "", 0
+        identity, at, odd = "", 0, _is_odd(content)
         while found := _NEXT.match(content, at):
             at = found.end()
             try:
                 one = _line(found[1])
+                if odd:
+                    _check_numbers(found[1])
             except ValueError as error:
                 said = _json(found[1])
                 schema = said.get("schema") if isinstance(said, dict) else None
@@ -268,9 +270,18 @@ def _line(text: bytes) -> Line:
         raise ValueError("another schema")
     if isinstance(one, Measurement) and one.status == "ok" and not (one.wall_s and _LEAST_S < one.wall_s < _MOST_S):
         raise ValueError("a good trial without seconds")
-    if b"NaN" in text or b"Infinity" in text or _LONG_INTEGER in text.translate(_KINDS):
-        json.loads(text, parse_int=_check_number, parse_float=_check_number, parse_constant=_check_number)
     return one
+
+
+def _is_odd(text: bytes) -> bool:
+    """Whether a number in the text may be one that cannot be."""
+    return b"NaN" in text or b"Infinity" in text or _LONG_INTEGER in text.translate(_KINDS)
+
+
+def _check_numbers(text: bytes) -> None:
+    """Raise ValueError where a number in the line cannot be."""
+    if _is_odd(text):
+        json.loads(text, parse_int=_check_number, parse_float=_check_number, parse_constant=_check_number)
 
 
 def _check_number(number: str) -> None:
