@@ -75,16 +75,16 @@ class Worker:
         before: Sequence[str] = (),
     ) -> None:
         """``by``: as the worker loads; ``extra``: its variables; ``before``: words before its command, as of perf."""
-        self._log = folder / "worker.log"
         self._child = LineChild(
             [*before, str(build.interpreter()), "-I", "-S", "-B", str(WORKER), str(build.site_packages)],
             env=child_environment({**itk_environment(machine_threads, None), **extra}),
-            stderr_file=self._log,
+            stderr_file=folder / "worker.log",
             cwd=folder,
         )
         self._child.read(TIMEOUT_S)
         images = {"fixed": str(FIXED), "moving": str(MOVING)}
-        self._ask({"op": "load", "path": build.build.path, "by": by, "images": images, "pixel": "float"})
+        about = {"path": build.build.path, "by": by, "images": images, "pixel": "float"}
+        self._child.ask({"op": "load", **about}, TIMEOUT_S)
 
     def __enter__(self) -> Self:
         return self
@@ -96,13 +96,7 @@ class Worker:
         """One registration; the worker's answer, of which ``wall_s`` is the seconds."""
         output.mkdir(exist_ok=True)
         request = {"op": "register", "parameter_files": [str(file)], "output": str(output), "given": {}}
-        return self._ask({**request, "threads": threads, "threads_by": "method"})
-
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        answer = self._child.ask(request, TIMEOUT_S)
-        if "error" in answer:
-            raise TrialError(f"the worker failed: {answer['error']}\n{tail_of(self._log)}")
-        return answer
+        return self._child.ask({**request, "threads": threads, "threads_by": "method"}, TIMEOUT_S)
 
 
 def run_executable(launcher: Launcher, build: InstalledBuild, file: Path | None, output: Path, threads: int) -> float:

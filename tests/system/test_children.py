@@ -374,6 +374,14 @@ def test_a_line_child_that_dies_says_how_and_its_last_words(tmp_path: Path) -> N
     assert not lives(child.pid)
 
 
+def test_a_line_child_that_answers_with_an_error_is_ended(tmp_path: Path) -> None:
+    code = "import sys\nfor _ in sys.stdin: print('it burns', file=sys.stderr); print('{\"error\": \"ITK\"}', flush=True)"
+    child = line_child(tmp_path, code)
+    with pytest.raises(TrialError, match=r"(?s)register failed: ITK; its last lines:.*it burns"):
+        child.ask({"op": "register"}, 20)
+    assert not lives(child.pid)
+
+
 @posix
 def test_a_line_child_killed_in_mid_call_says_by_what(tmp_path: Path) -> None:
     child = line_child(tmp_path, "import os, sys; sys.stdin.readline(); os.kill(os.getpid(), 9)")

@@ -187,9 +187,9 @@ class WorkerArm(Arm):
         try:
             if self._child is None:
                 self._child = start_worker(self._installed, self._environment, self._place, self._limits, self.program)
-                loading = self._load(self._child.started)
-            facts = dict(self._register(trial, folder))
-            self._watch_memory()
+                loading = self._load(self._child)
+            facts = dict(self._register(self._child, trial, folder))
+            self._watch_memory(self._child)
         except TrialError as error:
             self.usable = False
             self.close()
@@ -199,9 +199,9 @@ class WorkerArm(Arm):
             raise TrialError(words, timed_out=error.timed_out, facts=error.facts) from error
         return {**loading, **facts, "said": {**self._said, **facts.get("said", {})}, "threads": self._threads}
 
-    def _load(self, started: float) -> Facts:
-        parts = {"interpreter": time.perf_counter() - started}
-        answer = self._ask({"op": "load", **self._loading()})
+    def _load(self, child: LineChild) -> Facts:
+        parts = {"interpreter": time.perf_counter() - child.started}
+        answer = child.ask({"op": "load", **self._loading()}, self._limits.timeout_s)
         parts |= answer["parts"]
         self._said = answer["said"]
         return {"load_s": sum(parts.values()), "load_parts_s": parts}
@@ -221,26 +221,18 @@ class WorkerArm(Arm):
             "given": {name: self._place.near(file) for name, file in given.items()},
         }
 
-    def _register(self, trial: Trial, folder: Path) -> Facts:  # noqa: ARG002 - a batch asks for the phase
-        answer = self._ask({"op": "register", **self._job(folder)})
+    def _register(self, child: LineChild, trial: Trial, folder: Path) -> Facts:  # noqa: ARG002 - a batch asks for the phase
+        answer = child.ask({"op": "register", **self._job(folder)}, self._limits.timeout_s)
         return {name: answer[name] for name in ("wall_s", "peak_bytes", *_USED, *_EFFECTIVE)} | output.facts(folder)
 
-    def _watch_memory(self) -> None:
-        now = self._child.resident_bytes() if self._child else None
+    def _watch_memory(self, child: LineChild) -> None:
+        now = child.resident_bytes()
         self._first_bytes = self._first_bytes or now
         bound = self._limits.growth_bytes
         if now and self._first_bytes and now - self._first_bytes > bound:
             raise TrialError(
                 f"the worker's memory has grown by more than {bound / 2**20:.0f} MiB since its first trial"
             )
-
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        assert self._child is not None
-        answer = self._child.ask(request, self._limits.timeout_s)
-        if "error" in answer:
-            tail = tail_of(self._place.log)
-            raise TrialError(f"{request['op']} failed in the worker: {answer['error']}\n{tail}")
-        return answer
 
     def close(self) -> None:
         """End the worker."""
@@ -314,15 +306,14 @@ class BatchHostArm(WorkerArm):
 
     program = HOST
 
-    def _register(self, trial: Trial, folder: Path) -> Facts:
+    def _register(self, child: LineChild, trial: Trial, folder: Path) -> Facts:
         """One batch, timed in the program from its first submission to its last result."""
-        assert self._child is not None
-        root, folders = self._child.pid, _folders(folder, self._prepared.registrations)
+        folders = _folders(folder, self._prepared.registrations)
         jobs = [self._job(each) for each in folders]
-        before = load.tree_cpu_s(root)
-        with _memory(trial, lambda: [root]) as memory:
-            answer = self._ask({"op": "batch", "jobs": jobs})
-        user_s, system_s = load.used_s(before, load.tree_cpu_s(root))
+        before = load.tree_cpu_s(child.pid)
+        with _memory(trial, lambda: [child.pid]) as memory:
+            answer = child.ask({"op": "batch", "jobs": jobs}, self._limits.timeout_s)
+        user_s, system_s = load.used_s(before, load.tree_cpu_s(child.pid))
         answers = answer["answers"]
         return {
             "wall_s": answer["wall_s"],
@@ -336,9 +327,9 @@ class BatchHostArm(WorkerArm):
             **_results(folders),
         }
 
-    def _load(self, started: float) -> Facts:
+    def _load(self, child: LineChild) -> Facts:
         # The parts of loading overlap in the processes: only their whole is a time.
-        return {"load_s": super()._load(started)["load_s"]}
+        return {"load_s": super()._load(child)["load_s"]}
 
     def _loading(self) -> dict[str, Any]:
         condition = self._prepared.condition

@@ -191,7 +191,7 @@ class _Inspection:
         environment = child_environment(itk_environment(machine_threads, None))
         with start_worker(self.installed, environment, place, _LIMITS) as worker:
             request = {"op": "load", "path": self.installed.build.path, "by": by, "images": IMAGES, "pixel": "float"}
-            yield worker, _answer(worker, request)
+            yield worker, worker.ask(request, _LIMITS.timeout_s)
 
     def _said(self, name: str) -> dict[str, Any]:
         """What the log and the transforms in a folder say; the versions and the commit are kept."""
@@ -210,11 +210,4 @@ def _register(
     """One registration with one thread asked for."""
     folder.mkdir()
     about = {"parameter_files": [file], "output": folder.name, "threads": 1, "threads_by": by, "given": {}}
-    return _answer(worker, {"op": "register", **about, "ticks": ticks})
-
-
-def _answer(worker: LineChild, request: dict[str, Any]) -> dict[str, Any]:
-    answer = worker.ask(request, _LIMITS.timeout_s)
-    if "error" in answer:
-        raise TrialError(f"{request['op']}: {answer['error'][-300:]}")
-    return answer
+    return worker.ask({"op": "register", **about, "ticks": ticks}, _LIMITS.timeout_s)

@@ -173,7 +173,7 @@ class LineChild:
         self.kill() if error else self.close()
 
     def ask(self, request: Mapping[str, Any], timeout_s: float | None) -> dict[str, Any]:
-        """The answer to the request. Raises TrialError where the child dies, is late, or writes anything else."""
+        """The answer to the request. Raises TrialError where it is an error, late or none, or the child is gone."""
         if not self._answers.empty():
             self.read(0)  # raises where that is the end of the child
             raise self._failure("it wrote without being asked")
@@ -182,7 +182,10 @@ class LineChild:
             self._requests.flush()
         except (OSError, ValueError):
             raise self._failure("it is gone", gone=True) from None
-        return self.read(timeout_s)
+        answer = self.read(timeout_s)
+        if "error" in answer:
+            raise self._failure(f"{request['op']} failed: {answer['error']}")
+        return answer
 
     def read(self, timeout_s: float | None) -> dict[str, Any]:
         """The next line that the child writes. Raises TrialError as ``ask`` does."""
