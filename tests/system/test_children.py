@@ -375,7 +375,9 @@ def test_a_line_child_that_dies_says_how_and_its_last_words(tmp_path: Path) -> N
 
 
 def test_a_line_child_that_answers_with_an_error_is_ended(tmp_path: Path) -> None:
-    code = "import sys\nfor _ in sys.stdin: print('it burns', file=sys.stderr); print('{\"error\": \"ITK\"}', flush=True)"
+    code = (
+        "import sys\nfor _ in sys.stdin: print('it burns', file=sys.stderr); print('{\"error\": \"ITK\"}', flush=True)"
+    )
     child = line_child(tmp_path, code)
     with pytest.raises(TrialError, match=r"(?s)register failed: ITK; its last lines:.*it burns"):
         child.ask({"op": "register"}, 20)
