@@ -14,7 +14,7 @@ from repro.model import SessionLine, digest
 from repro.results import pack as packing
 from repro.results.merge import merge
 from repro.results.pack import MANIFEST, pack, read_pack
-from support.raw_lines import MACHINE, PAIRS, change, raw_file, read_lines, write_lines, write_raw
+from support.raw_lines import EXPERIMENTS, MACHINE, PAIRS, change, raw_file, read_lines, write_lines, write_raw
 
 RAW = f"{MACHINE}/posted/{PAIRS[-1]}.jsonl"
 TRANSFORM = f"{MACHINE}/transforms/{digest('result')}/TransformParameters.0.txt"
@@ -50,6 +50,13 @@ def test_a_pack_holds_lines_inspections_and_the_transforms_that_they_refer_to(re
         *(f"{MACHINE}/aa/{PAIRS[-1]}.jsonl", f"{MACHINE}/inspect.jsonl"),
     }
     assert json.loads(packed[MANIFEST])["machine"] == MACHINE
+
+
+def test_an_experiment_may_have_the_name_of_a_folder_beside_it(tmp_path: Path) -> None:
+    experiments = dict.fromkeys(("transforms", "logs"), EXPERIMENTS["posted"])
+    folder = write_raw(tmp_path / "results", experiments=experiments, transforms=True)
+    for source in (folder, pack(folder, tmp_path)):
+        assert {row.experiment for row in merge([source], tmp_path).tables.rows} == {*experiments}
 
 
 def test_nothing_in_a_pack_says_who_and_where(results: Path, tmp_path: Path) -> None:

@@ -184,10 +184,8 @@ def test_an_empty_file_is_nothing(file: Path) -> None:
     assert merged(results(file)).rows == 1
 
 
-def test_folders_of_transforms_logs_and_work_are_not_searched(file: Path) -> None:
-    machine = file.parents[1]
-    for name in ("transforms", "logs", ".work"):
-        write_lines(machine / name / "x.jsonl", read_lines(file)[:2])
+def test_the_folder_of_work_is_not_searched(file: Path) -> None:
+    write_lines(file.parents[1] / ".work" / "x.jsonl", read_lines(file))
     assert merged(results(file)).files == 1
 
 

@@ -246,7 +246,7 @@ def _origins(sources: Sequence[Path], own: Path) -> list[_Origin]:
 
 def _raw_files(folder: Path) -> Iterator[Path]:
     for top, folders, names in os.walk(folder):
-        folders[:] = (name for name in folders if not name.startswith(".") and name not in ("transforms", "logs"))
+        folders[:] = (name for name in folders if not name.startswith("."))
         yield from (Path(top, name).resolve() for name in names if name.endswith(".jsonl"))
 
 
