@@ -88,9 +88,9 @@ class ArmEffect:
 
     @property
     def results(self) -> int:
-        """How many different results the measured trials gave, inside a batch and from trial to trial."""
-        digests = {one.result_digest for one in self.measured} - {None}
-        return max([len(digests), *(one.results or 0 for one in self.measured)])
+        """How many different results its trials gave, warm-ups too, inside a batch and from trial to trial."""
+        digests = {one.result_digest for one in self.trials} - {None}
+        return max([len(digests), *(one.results or 0 for one in self.trials)])
 
     @property
     def draws_new_samples(self) -> bool:
