@@ -8,7 +8,18 @@ from typing import Any
 
 import pytest
 
-from repro.model import AgreementLine, BlockLine, ConditionLine, Line, Measurement, Reason, Status, Verdict
+from repro.model import (
+    AgreementLine,
+    BlockLine,
+    ConditionLine,
+    Line,
+    Measurement,
+    Reason,
+    Settings,
+    Status,
+    Threader,
+    Verdict,
+)
 from repro.results.columns import Row
 from repro.results.merge import Merged, merge
 from repro.results.tables import blocks_of
@@ -404,10 +415,14 @@ def test_the_metric_has_as_many_work_units_as_elastix_was_told_threads(
     assert row(folder).other_work_units == units
 
 
-def test_an_executable_that_was_told_nothing_has_four_work_units_a_thread_of_the_machine(folder: Path) -> None:
-    found = row(write_raw(folder, experiments=("untold",)), "untold")
-    assert (found.other_asked, found.other_threads, found.other_work_units) == ("default", 28, 112)
-    assert found.base_work_units == 2
+@pytest.mark.parametrize(("threader", "units"), [(None, 112), ("Pool", 112), ("Platform", 28), ("TBB", None)])
+def test_an_executable_that_was_told_nothing_has_the_work_units_of_its_threader(
+    folder: Path, threader: Threader | None, units: int | None
+) -> None:
+    (spec,) = EXPERIMENTS["untold"]
+    asked = dataclasses.replace(spec, other=Settings(threader=threader))
+    found = row(write_raw(folder, experiments={"untold": (asked,)}), "untold")
+    assert (found.other_threads, found.other_work_units, found.base_work_units) == (28, units, 2)
 
 
 @pytest.mark.parametrize("threads", ["9" * 5000, "\u00b2", "-1", "", "many"])

@@ -14,8 +14,8 @@ from repro.model import Arm, Measurement, Reason, Side
 
 ITK_MAX_THREADS = 128
 """Most threads, and work units of all threaders but TBB, of ITK as the releases build it."""
-POOL_UNITS = 4
-"""Work units that ITK's Pool, the executable's threader, makes of each default thread."""
+UNITS = {"Pool": 4, "Platform": 1}
+"""Threader -> work units that it makes of each default thread. Pool is the executable's own; it has no TBB."""
 NEW_SAMPLES_BEFORE = "5.3.0"
 """elastix before that draws other random samples at each call of one process; docs/method.md has the proof."""
 _SAME = ("threads", "log_threads", "threader", "default_threads", "work_units")
@@ -75,9 +75,10 @@ class ArmEffect:
         """
         if self.told:
             return self.told if self.value("threader") == "TBB" else min(self.told, ITK_MAX_THREADS)
-        reported: int | None = self.value("work_units")
-        threads = self._threads_of_itk()
-        return reported or (min(ITK_MAX_THREADS, POOL_UNITS * threads) if threads else None)
+        if reported := self.value("work_units"):
+            return int(reported)
+        threads, each = self._threads_of_itk(), UNITS.get(self.arm.settings.threader or "Pool")
+        return min(ITK_MAX_THREADS, each * threads) if threads and each else None
 
     def _threads_of_itk(self) -> int | None:
         """Of an executable that was told none: as many as ITK finds, which it doesn't report."""
