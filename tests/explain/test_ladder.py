@@ -31,10 +31,10 @@ def test_each_change_has_a_factor_with_an_interval_that_holds_the_truth() -> Non
     assert steps["threads", "pool"].figures["verdict"] == Verdict.NO_DIFFERENCE
 
 
-def test_the_steps_of_every_order_multiply_to_the_whole() -> None:
-    orders = {one.figures["changes"]: one for one in of("order")}
-    assert {"threads, then pool, then bins", "pool, then bins, then threads", "platform, then units"} <= set(orders)
-    for one in orders.values():
+def test_all_changes_together_make_the_whole() -> None:
+    ends = {one.figures["changes"]: one for one in of("end")}
+    assert set(ends) == {"threads+pool+bins", "platform+units"}
+    for one in ends.values():
         assert one.figures["share"] == pytest.approx(1, abs=0.06)
 
 
@@ -66,7 +66,7 @@ def test_few_blocks_give_a_factor_without_a_verdict_and_no_share_of_what_is_no_s
     few = find(made_up.made(pairs=made_up.PAIRS[:1], blocks=3))
     steps = [one for one in few if one.kind == "step"]
     assert {one.figures["verdict"] for one in steps} == {Verdict.CANNOT_TELL}
-    assert {one.figures["share"] for one in few if one.kind == "order"} == {None}
+    assert {one.figures["share"] for one in few if one.kind == "end"} == {None}
 
 
 def test_a_ladder_of_the_users_own_is_read_from_what_its_conditions_ask_for() -> None:

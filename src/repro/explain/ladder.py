@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
 
 from repro.explain.measured import BINS, Measured, asked, is_posted, is_single, overrides, subject
 from repro.model import Estimate, Finding, Subject, Verdict
@@ -28,7 +27,7 @@ Rungs = Mapping[frozenset[str], Row]
 
 
 def find(measured: Measured) -> Iterator[Finding]:
-    """`ladder`, then its `rung`s, `step`s, `order`s and `interaction`s, by machine, pair and experiment."""
+    """`ladder`, then its `rung`s, `step`s, `end`s and `interaction`s, by machine, pair and experiment."""
     steps_left = MOST_PLACES
     for (machine, pair), rows in measured.pairs():
         for experiment in dict.fromkeys(_ladder_of(row) for row in rows):
@@ -121,8 +120,9 @@ def _steps(measured: Measured, about: Subject, rungs: Rungs, whole: Row) -> Iter
                 yield Finding("step", about, figures)
                 if factor and factor.low is not None:
                     by_change.setdefault(change, []).append((name(before), factor))
-    for order in _orders(rungs, (frozenset(),)):
-        yield _order(measured, about, order, rungs, whole)
+    for changes in rungs:
+        if changes and not any(changes < more for more in rungs):
+            yield _end(measured, about, changes, rungs, whole)
     for change, steps in by_change.items():
         least, most = (end(steps, key=lambda one: one[1].value) for end in (min, max))
         if (least[1].high or 0) < (most[1].low or 0):
@@ -130,34 +130,24 @@ def _steps(measured: Measured, about: Subject, rungs: Rungs, whole: Row) -> Iter
             yield Finding("interaction", about, {"change": change, **ends})
 
 
-def _orders(rungs: Rungs, so_far: tuple[frozenset[str], ...]) -> Iterator[tuple[frozenset[str], ...]]:
-    """Every way down that adds one change a step, as far as it was measured."""
-    further = [after for after in rungs if so_far[-1] < after and len(after - so_far[-1]) == 1]
-    for after in further:
-        yield from _orders(rungs, (*so_far, after))
-    if not further and len(so_far) > 1:
-        yield so_far
-
-
-def _order(measured: Measured, about: Subject, order: tuple[frozenset[str], ...], rungs: Rungs, whole: Row) -> Finding:
-    """What the changes of one order make together: the product of their factors, and its share of the whole."""
-    last = rungs[order[-1]]
-    product, _ = measured.factor(rungs[frozenset()], last)
+def _end(measured: Measured, about: Subject, changes: frozenset[str], rungs: Rungs, whole: Row) -> Finding:
+    """What changes that nothing was added to make together, in whatever order, and their share of the whole."""
+    factor, _ = measured.factor(rungs[frozenset()], rungs[changes])
     slower = whole.verdict is Verdict.SLOWER and (whole.ratio or 0) > 1
 
     def share(end: float | None) -> float | None:
         return math.log(end) / math.log(whole.ratio or math.e) if end is not None and slower else None
 
     return Finding(
-        "order",
+        "end",
         about,
         {
-            "changes": ", then ".join(name(after - before) for before, after in pairwise(order)),
-            "product": product,
-            "share": share(product.value) if product else None,
-            "share_low": share(product.low) if product else None,
-            "share_high": share(product.high) if product else None,
-            "left": last.estimate,
-            "left_verdict": last.verdict,
+            "changes": name(changes),
+            "factor": factor,
+            "share": share(factor.value) if factor else None,
+            "share_low": share(factor.low) if factor else None,
+            "share_high": share(factor.high) if factor else None,
+            "left": rungs[changes].estimate,
+            "left_verdict": rungs[changes].verdict,
         },
     )

@@ -183,13 +183,13 @@ def _ladder(f: Figures) -> str:
     return f"{start}, {judged(f['cured'], f['cured_verdict'])} with {changes(f['cure'])}."
 
 
-def _order(f: Figures) -> str:
-    """What the changes of one order make together."""
+def _end(f: Figures) -> str:
+    """What changes make together."""
     share, low, high = f["share"], f["share_low"], f["share_high"]
     ends = "" if low is None or high is None else f" [{low:.0%}, {high:.0%}]"
     of_all = "" if share is None else f", {share:.0%}{ends} of the log of the posted ratio"
-    names = ", then ".join(changes(one) for one in f["changes"].split(", then "))
-    return f"{names}: a factor of {estimate(f['product'])}{of_all}; left is {judged(f['left'], f['left_verdict'])}."
+    left = judged(f["left"], f["left_verdict"])
+    return f"{changes(f['changes'])}: a factor of {estimate(f['factor'])}{of_all}; left is {left}."
 
 
 def _interaction(f: Figures) -> str:
@@ -295,7 +295,7 @@ def _pick(f: Figures) -> str:
 _SAID: Mapping[str, Callable[[Figures], str]] = {
     one.__name__.removeprefix("_"): one
     for one in (
-        *(_pair, _why, _quick, _family, _spread, _ladder, _order, _interaction, _threader, _same_units, _memory),
+        *(_pair, _why, _quick, _family, _spread, _ladder, _end, _interaction, _threader, _same_units, _memory),
         *(_peaks, _seen_threads, _jacobian, _fewer_bins, _untold, _stretch, _change, _advice, _pick),
     )
 }
