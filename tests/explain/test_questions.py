@@ -89,6 +89,8 @@ def test_releases_stand_in_their_order_with_since_when_slow() -> None:
     assert (stretch.figures["slow"], stretch.figures["first"], stretch.figures["oldest"]) == ("yes", "0.17.0", "yes")
     (change,) = of("change")
     assert (change.figures["version_before"], change.figures["version"]) == ("0.25.1", "0.25.4")
+    few = find(made_up.made(pairs=(), releases=made_up.RELEASES, blocks=3))
+    assert not [one for one in few if one.kind == "change"], "what few blocks give has no interval"
 
 
 def test_a_release_that_was_measured_in_part_has_no_factor() -> None:

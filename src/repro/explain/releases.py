@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby, pairwise
 
 from repro.explain.measured import Measured, is_posted, is_told, value_of, version_key
-from repro.model import Finding, Subject
+from repro.model import Estimate, Finding, Subject
 from repro.results.columns import Row
 
 EXPERIMENT = "releases"
 SLOW = 2.0
 """From this factor on a release is called slow: far above the spread of its blocks."""
 CHANGED = 1.5
-"""Neighbouring releases whose factors differ by this much are named."""
+"""Neighbouring releases whose factors differ by this much, and whose intervals lie apart, are named."""
 
 
 def find(measured: Measured) -> Iterator[Finding]:
@@ -41,10 +41,16 @@ def find(measured: Measured) -> Iterator[Finding]:
             )
         for older, newer in pairwise(known):
             change = value_of(newer, "factor") / value_of(older, "factor")
-            if max(change, 1 / change) >= CHANGED:
+            if max(change, 1 / change) >= CHANGED and _lie_apart(older.figures["factor"], newer.figures["factor"]):
                 names = ("version", "factor", "units", "threader")
                 before = {f"{name}_before": older.figures[name] for name in names}
                 yield Finding("change", Subject(machine), {**before, **{name: newer.figures[name] for name in names}})
+
+
+def _lie_apart(one: Estimate, other: Estimate) -> bool:
+    """Whether both have an interval, and neither reaches the other."""
+    first, second = sorted((one, other), key=lambda its: its.value)
+    return first.high is not None and second.low is not None and first.high < second.low
 
 
 def _release(measured: Measured, rows: Iterable[Row]) -> Finding | None:
