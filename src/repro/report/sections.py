@@ -51,7 +51,7 @@ def _bins(row: Row) -> bool:
 
 QUESTIONS = (
     Question("posted", "How much slower is the API, run as posted?", ("pair",), (),
-             _of("posted", "posted-28", "posted-28-whole", "posted-28-told", "quick")),
+             _of("posted", "posted-28", "whole-28", "posted-28-told", "quick")),
     Question("causes", "Which setting carries the slowdown?", ("ladder", "end", "interaction"), ("causes",), _ladder),
     Question("threader", "Is it the thread pool?", ("threader", "same_units"),
              ("causes", "causes-orders", "work-units"), _threader),
