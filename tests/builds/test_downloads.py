@@ -22,7 +22,7 @@ from support.builds_server import Answer, Server
 def archive(text: str) -> bytes:
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w") as opened:
-        opened.writestr("file", text)
+        opened.writestr(zipfile.ZipInfo("file"), text)  # without the time: every process of the tests makes the same
     return memory.getvalue()
 
 
