@@ -431,7 +431,7 @@ def write_line(line: Line) -> str:
 
 def read_line(text: str | bytes) -> Line:
     """The line that this JSON holds. Raises ValueError, with the field, for what is none."""
-    return _lines().validator.validate_json(text)  # type: ignore[no-any-return]
+    return _lines().validate_json(text)
 
 
 @cache

@@ -109,8 +109,7 @@ def _csv(kind: type, rows: Sequence[Any], digits: int | None = None) -> str:
 
     # By exact type: this runs for each cell of a hundred thousand lines. What is neither (None, int, an enum) is csv's.
     cell: dict[type, Callable[[Any], Any]] = {str: _text, bool: lambda one: "yes" if one else "no", float: number}
-    special = cell.get
-    out.writerows([to(one) if (to := special(type(one))) else one for one in cells(row)] for row in rows)
+    out.writerows([cell[type(one)](one) if type(one) in cell else one for one in cells(row)] for row in rows)
     return text.getvalue()
 
 
