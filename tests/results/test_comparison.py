@@ -415,14 +415,23 @@ def test_the_metric_has_as_many_work_units_as_elastix_was_told_threads(
     assert row(folder).other_work_units == units
 
 
-@pytest.mark.parametrize(("threader", "units"), [(None, 112), ("Pool", 112), ("Platform", 28), ("TBB", None)])
+@pytest.mark.parametrize(
+    ("threader", "said", "units"),
+    [
+        (None, "default", 112),
+        ("Pool", "default+Pool", 112),
+        ("Platform", "default+Platform", 28),
+        ("TBB", "default+TBB", None),
+    ],
+)
 def test_an_executable_that_was_told_nothing_has_the_work_units_of_its_threader(
-    folder: Path, threader: Threader | None, units: int | None
+    folder: Path, threader: Threader | None, said: str, units: int | None
 ) -> None:
     (spec,) = EXPERIMENTS["untold"]
     asked = dataclasses.replace(spec, other=Settings(threader=threader))
     found = row(write_raw(folder, experiments={"untold": (asked,)}), "untold")
-    assert (found.other_threads, found.other_work_units, found.base_work_units) == (28, units, 2)
+    assert (found.other_asked, found.other_threads, found.other_work_units) == (said, 28, units)
+    assert found.base_work_units == 2
 
 
 @pytest.mark.parametrize("threads", ["9" * 5000, "\u00b2", "-1", "", "many"])

@@ -15,7 +15,7 @@ from repro.model import Arm, Measurement, Reason, Side
 ITK_MAX_THREADS = 128
 """Most threads, and work units of all threaders but TBB, of ITK as the releases build it."""
 UNITS = {"Pool": 4, "Platform": 1}
-"""Threader -> work units that it makes of each default thread. Pool is the executable's own; it has no TBB."""
+"""Threader -> work units that it makes of each default thread. Pool is the executable's own."""
 NEW_SAMPLES_BEFORE = "5.3.0"
 """elastix before that draws other random samples at each call of one process; docs/method.md has the proof."""
 _SAME = ("threads", "log_threads", "threader", "default_threads", "work_units")
